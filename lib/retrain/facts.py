@@ -1,0 +1,105 @@
+"""What adapters observe and sections judge: the values that more than one room shares.
+
+Missing is None throughout; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from retrain.checks import Figure, Instant, Model
+
+Priority = Literal["high", "normal", "low"]
+
+
+class Effect(Model):
+    """What became of an act that changes the world outside (see ``retrain.effects``)."""
+
+    effect: Literal["training", "swap", "rollback", "incident"]
+    sent: bool = False
+    outcome: Literal["applied", "unresolved", "not_sent"] = "not_sent"
+    observed_by: Literal["attested", "fingerprint", "response", "none"] = "none"
+    detail: str = ""
+
+
+class Metrics(Model):
+    """A model's figures on a hold-out. Counts are rows; latency is in seconds. Missing stays None."""
+
+    version: str | None = None
+    f1: Figure = None
+    precision: Figure = None
+    recall: Figure = None
+    auc_roc: Figure = None
+    latency_p99_seconds: Figure = None
+    tp: int | None = None
+    fp: int | None = None
+    fn: int | None = None
+    tn: int | None = None
+
+
+class Slots(Model):
+    """Which version is in which slot. ``attested`` is False where the service does not tell."""
+
+    active: str | None = None
+    standby: str | None = None
+    attested: bool = False
+
+
+class Window(Model):
+    """One row of MODEL_METRICS: counts where the service writes them, figures where it does not."""
+
+    window_start: Instant
+    window_end: Instant
+    version: str | None = None
+    tp: int | None = None
+    fp: int | None = None
+    fn: int | None = None
+    tn: int | None = None
+    f1: Figure = None
+    requests: int | None = None
+    slow_requests: int | None = None
+    latency_p99_seconds: Figure = None
+
+
+class Incident(Model):
+    """An incident that is open."""
+
+    incident_id: str
+    severity: str
+    title: str = ""
+    opened_at: Instant | None = None
+
+
+class Request(Model):
+    """A person's request: the team decided to retrain, and why."""
+
+    reason: str = Field(min_length=1)
+    priority: Priority = "normal"
+    by: str = ""
+
+
+class FeatureDrift(Model):
+    """PSI of one feature between the reference window and the current one, with the rows on each side."""
+
+    feature: str
+    psi: Figure
+    reference_rows: int
+    current_rows: int
+    bins: int = 10
+
+
+class Epoch(Model):
+    """One line of the training log."""
+
+    epoch: int
+    training_loss: Figure = None
+    validation_loss: Figure = None
+
+
+class Remedy(Model):
+    """One change to the next training request."""
+
+    name: str
+    body: dict[str, Any]

@@ -1,0 +1,1 @@
+"""Where the runbook's links lead."""
