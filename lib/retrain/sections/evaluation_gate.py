@@ -18,11 +18,11 @@ class Facts(Model):
 
     candidate: Metrics | None = None
     production: Metrics | None = None
-    deltas: dict[str, Figure] = {}
+    deltas: dict[str, Figure] = Field({})
     production_observed_f1: Figure = None
     holdout: str | None = None
     first_promotion: bool = False
-    evidence: dict[str, tuple[Evidence, ...]] = {}
+    evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
 class Policy(Model):

@@ -9,6 +9,7 @@ from pydantic import Field
 from retrain.checks import Evidence, Figure, Model
 from retrain.facts import Epoch, Remedy
 
+FailedSection = Literal["training", "evaluation_gate"]
 Cause = Literal["data_imbalance", "convergence_failure", "resource_exhaustion", "unknown"]
 
 
@@ -25,7 +26,7 @@ class Facts(Model):
     remedies_tried: tuple[str, ...] = ()
     failed_runs_before: int = 0
     open_incident: str | None = None
-    evidence: dict[str, tuple[Evidence, ...]] = {}
+    evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
 class Policy(Model):

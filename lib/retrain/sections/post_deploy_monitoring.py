@@ -23,7 +23,7 @@ class Facts(Model):
     baseline_f1: Figure = None
     windows: tuple[Window, ...] | None = None
     other_windows: int = 0
-    evidence: dict[str, tuple[Evidence, ...]] = {}
+    evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
 class Policy(Model):

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
 
-from retrain.checks import Evidence, Figure, Model
+from retrain.checks import Check, Evidence, Figure, Model, Status, Verdict, exact, inconclusive
 from retrain.facts import Slots
+from retrain.sections.words import counted, listed, shown
+from retrain.statistics.intervals import requests_to_prove, slow_share_upper
+
+__all__ = ["Facts", "Policy", "after_swap", "decide", "p99"]
+
+SECTION = "staging_smoke_tests"
+ANSWERED, VALID, VARY = "Predictions answered", "Scores valid", "Scores vary"
+LATENCY, STANDBY, ACTIVE = "Latency p99", "Candidate is in standby", "Candidate is active"
+
+_NAMED = 5
 
 
 class Facts(Model):
@@ -25,7 +36,7 @@ class Facts(Model):
     latencies_seconds: tuple[Figure, ...] = ()
     invalid: tuple[str, ...] = ()
     timeouts: int = 0
-    evidence: dict[str, tuple[Evidence, ...]] = {}
+    evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
 class Policy(Model):
@@ -39,3 +50,206 @@ class Policy(Model):
     minimum_observation: Literal["attested", "response"] = Field(
         "response", description="the least that must show which slot answered"
     )
+
+
+def decide(facts: Facts, policy: Policy) -> Verdict:
+    """Judge the sample predictions and the slot that they were sent to; production has not changed yet."""
+    if facts.gate != "passed":
+        return _not_ready(facts)
+    slot = _slot(facts, policy, STANDBY)
+    return _verdict((*_answers(facts, policy), slot), facts, policy)
+
+
+def after_swap(facts: Facts, policy: Policy) -> Verdict:
+    """Judge the smoke test that is repeated right after the swap: the candidate should now be the active one."""
+    slot = _slot(facts, policy, ACTIVE)
+    return _verdict((*_answers(facts, policy), slot), facts, policy)
+
+
+def p99(latencies: tuple[float, ...]) -> float:
+    """Return the 99th percentile by nearest rank: the ⌈0.99 n⌉-th smallest. Infinite where that one never came."""
+    if not latencies:
+        raise ValueError("no latencies have no percentile")
+    rank = -(-99 * len(latencies) // 100)
+    return sorted(latencies)[rank - 1]
+
+
+def _not_ready(facts: Facts) -> Verdict:
+    told = "was not judged" if facts.gate is None else f"is {facts.gate}"
+    check = inconclusive("Evaluation gate", "the gate is passed", f"the gate {told}")
+    sentence = f"Not ready: the evaluation gate {told}. No prediction was judged."
+    flip = "With the gate passed: the smoke tests."
+    return Verdict(section=SECTION, outcome="not_ready", checks=(check,), sentence=sentence, flip=flip)
+
+
+def _verdict(checks: tuple[Check, ...], facts: Facts, policy: Policy) -> Verdict:
+    unseen, deviations = _unseen(facts), []
+    if unseen:
+        deviations.append(f"the smoke tests: {unseen}")
+    excused = {STANDBY, ACTIVE} if unseen and policy.minimum_observation == "response" else set()
+    closed = [c for c in checks if c.status is not Status.PASS and not (c.status is _OPEN and c.name in excused)]
+    outcome = "smoke_failed" if closed else "staged"
+    told = "; ".join(f"{check.name}: {check.reason}" for check in closed or checks[:1] + checks[3:4])
+    word = outcome.replace("_", " ").capitalize()
+    return Verdict(
+        section=SECTION,
+        outcome=outcome,
+        checks=checks,
+        sentence=f"{word}: {told}.",
+        flip=_flip(closed, facts, policy),
+        deviations=tuple(deviations),
+    )
+
+
+_OPEN = Status.INCONCLUSIVE
+
+
+def _flip(closed: list[Check], facts: Facts, policy: Policy) -> str:
+    if closed:
+        return f"With {listed(check.requirement for check in closed)}: staged."
+    slow = sum(latency >= policy.latency_p99_ceiling_seconds for latency in _latencies(facts, policy))
+    allowed = policy.sample_predictions - -(-99 * policy.sample_predictions // 100)
+    more = max(allowed + 1 - slow, 1)
+    return f"With {counted(more, 'more slow request')}, or one answer missing or outside [0, 1]: smoke failed."
+
+
+def _answers(facts: Facts, policy: Policy) -> tuple[Check, ...]:
+    checks = (_answered(facts, policy), _valid(facts, policy), _vary(facts, policy), _latency(facts, policy))
+    return tuple(check for check in checks if check is not None)
+
+
+def _scores(facts: Facts) -> list[float]:
+    return [score for score in facts.scores if score is not None]
+
+
+def _answered(facts: Facts, policy: Policy) -> Check:
+    asked, evidence = policy.sample_predictions, facts.evidence.get("predictions", ())
+    wanted = f"{shown(asked)} of {shown(asked)} answered with a score"
+    if not facts.scores:
+        return inconclusive(ANSWERED, wanted, "no prediction was sent, or none came back", evidence=evidence)
+    came = len(_scores(facts))
+    observed = f"{shown(came)} of {shown(asked)}"
+    whole = came == asked and len(facts.scores) == asked
+    missing = [str(place) for place, score in enumerate(facts.scores, 1) if score is None]
+    without = f"; without a usable score: {_some(missing, 'request ')}" if missing else ""
+    reason = f"{observed} predictions answered{without}"
+    status = Status.PASS if whole else Status.FAIL
+    return Check(name=ANSWERED, requirement=wanted, observed=observed, status=status, reason=reason, evidence=evidence)
+
+
+def _valid(facts: Facts, policy: Policy) -> Check:
+    wanted, evidence = "every score in [0, 1]", facts.evidence.get("predictions", ())
+    scores = _scores(facts)
+    outside = [
+        f"request {place}: {shown(score)}"
+        for place, score in enumerate(facts.scores, 1)
+        if score is not None and not 0 <= score <= 1
+    ]
+    wrong = [*outside, *facts.invalid]
+    if wrong:
+        observed = counted(len(wrong), "invalid answer")
+        return Check(
+            name=VALID,
+            requirement=wanted,
+            observed=observed,
+            status=Status.FAIL,
+            reason=_some(wrong),
+            evidence=evidence,
+        )
+    if not scores:
+        return inconclusive(VALID, wanted, "there is no score to look at", evidence=evidence)
+    observed = f"{shown(min(scores))} to {shown(max(scores))}"
+    reason = f"all {shown(len(scores))} scores lie in [0, 1]"
+    return Check(
+        name=VALID, requirement=wanted, observed=observed, status=Status.PASS, reason=reason, evidence=evidence
+    )
+
+
+def _vary(facts: Facts, policy: Policy) -> Check | None:
+    if policy.sample_predictions == 1:
+        return None
+    wanted, evidence = "different rows get different scores", facts.evidence.get("predictions", ())
+    scores = _scores(facts)
+    different = len(set(scores))
+    if len(scores) < 2:
+        return inconclusive(VARY, wanted, f"{counted(len(scores), 'score')} cannot differ", evidence=evidence)
+    reason = f"{counted(different, 'different score')} among {shown(len(scores))}"
+    if different == 1:
+        reason = f"every answer was {shown(scores[0])}: a constant says nothing about the rows"
+    status = Status.PASS if different > 1 else Status.INCONCLUSIVE
+    observed = counted(different, "different score")
+    return Check(name=VARY, requirement=wanted, observed=observed, status=status, reason=reason, evidence=evidence)
+
+
+def _latencies(facts: Facts, policy: Policy) -> tuple[float, ...]:
+    """One latency a request; what never came, or came without a time, took forever."""
+    known = [math.inf if latency is None or latency < 0 else latency for latency in facts.latencies_seconds]
+    known += [math.inf] * (policy.sample_predictions - len(known))
+    late = facts.timeouts - sum(math.isinf(latency) for latency in known)
+    if late > 0:
+        known = [math.inf] * late + sorted(known)[: len(known) - late] if late < len(known) else [math.inf] * len(known)
+    return tuple(known)
+
+
+def _latency(facts: Facts, policy: Policy) -> Check:
+    ceiling, evidence = policy.latency_p99_ceiling_seconds, facts.evidence.get("predictions", ())
+    wanted = f"latency p99 < {shown(ceiling)} s"
+    if all(latency is None for latency in facts.latencies_seconds) and not facts.timeouts:
+        return inconclusive(LATENCY, wanted, "no latency was measured", evidence=evidence)
+    latencies = _latencies(facts, policy)
+    seen = p99(latencies)
+    passed = math.isfinite(seen) and exact(seen) < exact(ceiling)
+    figure = f"{shown(seen)} s" if math.isfinite(seen) else "no answer in time"
+    slow = sum(latency >= ceiling for latency in latencies)
+    reason = f"p99 {figure} {'is' if passed else 'is not'} < {shown(ceiling)} s; {_proves(slow, len(latencies))}"
+    status = Status.PASS if passed else Status.FAIL
+    return Check(name=LATENCY, requirement=wanted, observed=figure, status=status, reason=reason, evidence=evidence)
+
+
+def _proves(slow: int, requests: int) -> str:
+    """Say what so many slow requests of so many prove about the share of slow ones, at 95 %."""
+    upper = slow_share_upper(slow, requests)
+    told = f"{shown(slow)} slow of {shown(requests)} proves ≤ {100 * upper:.2f} % slow at 95 %"
+    if upper <= 0.01:
+        return told
+    if slow > 0.01 * requests:
+        return told
+    return f"{told}; {shown(requests_to_prove(slow))} with {slow or 'none'} slow would prove p99"
+
+
+def _unseen(facts: Facts) -> str:
+    """Return what the service did not tell about the slots, or an empty string."""
+    if not facts.slots.attested or facts.candidate_version is None:
+        return "nothing shows which slot holds the candidate"
+    if facts.answered_by is None:
+        return "nothing shows which slot answered"
+    return ""
+
+
+def _slot(facts: Facts, policy: Policy, name: str) -> Check:
+    """Judge where the candidate is, and whether it was the candidate that answered."""
+    ours, theirs = ("standby", "active") if name == STANDBY else ("active", "standby")
+    candidate, slots = facts.candidate_version, facts.slots
+    wanted = f"the {ours} slot holds the candidate{f' {candidate}' if candidate else ''} and answered"
+    evidence, unseen = facts.evidence.get("slots", ()), _unseen(facts)
+    held = {"standby": slots.standby, "active": slots.active}
+    wrong = ""
+    if slots.attested and candidate is not None:
+        if held[ours] != candidate:
+            wrong = f"the {ours} slot holds {held[ours] or 'nothing'}, not {candidate}"
+        elif held[theirs] == candidate:
+            wrong = f"{candidate} is in the {theirs} slot too"
+    if not wrong and facts.answered_by is not None and facts.answered_by != ours:
+        wrong = f"the {facts.answered_by} slot answered"
+    observed = f"{ours} {held[ours] or 'unknown'}, {theirs} {held[theirs] or 'unknown'}"
+    if not wrong and unseen:
+        return inconclusive(name, wanted, unseen, evidence=evidence)
+    status = Status.FAIL if wrong else Status.PASS
+    reason = wrong or f"{candidate} is in the {ours} slot, and that slot answered"
+    return Check(name=name, requirement=wanted, observed=observed, status=status, reason=reason, evidence=evidence)
+
+
+def _some(items: list[str], before: str = "") -> str:
+    """Name the first few and count the rest."""
+    told = before + ", ".join(items[:_NAMED])
+    return f"{told} and {counted(len(items) - _NAMED, 'other')}" if len(items) > _NAMED else told

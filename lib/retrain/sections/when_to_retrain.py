@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from retrain.checks import Evidence, Figure, Instant, Model
-from retrain.facts import FeatureDrift, Request
+from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verdict, exact, inconclusive
+from retrain.facts import FeatureDrift, Priority, Request
+from retrain.sections.words import at, counted, judge, listed, share_problem, shown
+from retrain.statistics.psi import expected_without_drift
 
+__all__ = ["Facts", "Policy", "aggregate_psi", "decide", "newest_slot", "priority"]
+
+SECTION = "when_to_retrain"
+ACCURACY, DRIFT, SCHEDULED, MANUAL = "Accuracy drop", "Drift score", "Scheduled", "Manual request"
+
+_RANK = {"high": 0, "normal": 1, "low": 2}
 
 
 class Facts(Model):
@@ -21,7 +32,7 @@ class Facts(Model):
     drift: tuple[FeatureDrift, ...] | None = None
     last_trained_at: Instant | None = None
     request: Request | None = None
-    evidence: dict[str, tuple[Evidence, ...]] = {}
+    evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
 class Policy(Model):
@@ -36,3 +47,259 @@ class Policy(Model):
     drift_window_days: int = Field(28, ge=1, le=366, description="the current window: so many days before now")
     schedule: str = Field("0 2 * * 0", description="cron expression of the weekly slot, in UTC")
     cooldown_hours: float = Field(0, ge=0, description="automatic triggers rest so long after a training")
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        """Refuse what is no cron expression of five fields, and a date that never comes."""
+        try:
+            newest_slot(value if len(value.split()) == 5 else "", datetime(2000, 1, 1, tzinfo=UTC))
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no cron expression of five fields, for example '0 2 * * 0'") from error
+        return value
+
+
+def decide(facts: Facts, policy: Policy) -> Verdict:
+    """Judge the four triggers: any that is met calls for a retraining, and one that cannot be judged is not unmet."""
+    checks = tuple(judged(facts, policy) for judged in (_accuracy, _drift, _scheduled, _manual))
+    met = [check for check in checks if check.status is Status.PASS]
+    unknown = [check for check in checks if check.status is Status.INCONCLUSIVE]
+    outcome = "retrain" if met else "inconclusive" if unknown else "no_action"
+    sentence = {"retrain": _sentence_retrain, "inconclusive": _sentence_inconclusive, "no_action": _sentence_none}
+    return Verdict(
+        section=SECTION,
+        outcome=outcome,
+        checks=checks,
+        sentence=sentence[outcome](checks, facts),
+        flip=_flip(checks, facts, policy),
+    )
+
+
+def priority(facts: Facts, policy: Policy) -> Priority | None:
+    """Return the highest priority among the triggers that are met, or None where none is."""
+    named = _named(decide(facts, policy).checks, facts)
+    return named[0] if named else None
+
+
+def newest_slot(schedule: str, now: datetime) -> datetime:
+    """Return the newest slot of the schedule at or before ``now``; a slot exactly at ``now`` is due."""
+    slot: datetime = _cron(schedule, now + timedelta(microseconds=1)).get_prev(datetime)
+    return slot
+
+
+def _cron(schedule: str, start: datetime) -> Any:
+    from croniter import croniter  # type: ignore[import-untyped]  # late: no other section needs it
+
+    return croniter(schedule, start)
+
+
+def aggregate_psi(drift: Sequence[FeatureDrift], policy: Policy) -> Decimal | None:
+    """Return the mean or the maximum of the features that have rows enough, exactly; None where none has."""
+    values = [exact(feature.psi) for feature in drift if feature.psi is not None and _thin(feature, policy) == ""]
+    if not values:
+        return None
+    return max(values) if policy.psi_aggregate == "max" else sum(values, Decimal(0)) / len(values)
+
+
+def _accuracy(facts: Facts, policy: Policy) -> Check:
+    tolerance, evidence = shown(policy.f1_drop_tolerance), facts.evidence.get("f1", ())
+    known = facts.baseline_f1 is not None
+    baseline = f" {shown(facts.baseline_f1)}" if facts.baseline_f1 is not None else ""
+    wanted = f"F1 drop > {tolerance} from baseline{baseline}"
+    labels = facts.f1_labels
+    problem = share_problem("a baseline F1", facts.baseline_f1) or share_problem("an F1", facts.f1)
+    if not known:
+        problem = "no baseline F1 is recorded for production"
+    elif labels is not None and labels < policy.f1_minimum_labels:
+        problem = f"{counted(labels, 'label')} of {shown(policy.f1_minimum_labels)} needed for a verdict on F1"
+    elif facts.f1 is None:
+        problem = f"no F1 in the last {counted(policy.f1_window_days, 'day')}"
+    elif labels is None:
+        problem = "it is not known on how many labels F1 rests"
+    rest = _rests(ACCURACY, wanted, facts, policy)
+    if rest is not None:
+        return rest
+    if problem or facts.f1 is None or facts.baseline_f1 is None:
+        return inconclusive(ACCURACY, wanted, problem, evidence=evidence)
+    drop = exact(facts.baseline_f1) - exact(facts.f1)
+    check = judge(ACCURACY, drop, ">", policy.f1_drop_tolerance, requirement=wanted, evidence=evidence)
+    verb = "fell" if drop >= 0 else "rose"
+    more = f"more than {tolerance}" if check.status is Status.PASS else f"not more than {tolerance}"
+    reason = f"F1 {verb} {shown(abs(drop))} {'below' if drop >= 0 else 'above'} its baseline{baseline}, {more}"
+    observed = f"F1 {shown(facts.f1)} on {counted(labels or 0, 'label')}, drop {shown(drop)}"
+    return _certain(check.model_copy(update={"observed": observed, "reason": reason}), facts, policy)
+
+
+def _drift(facts: Facts, policy: Policy) -> Check:
+    wanted = f"{policy.psi_aggregate} PSI > {shown(policy.psi_ceiling)}"
+    rest = _rests(DRIFT, wanted, facts, policy)
+    if rest is not None:
+        return rest
+    evidence = facts.evidence.get("drift", ())
+    features = facts.drift or ()
+    left_out = [f"{feature.feature} ({_thin(feature, policy)})" for feature in features if _thin(feature, policy)]
+    aggregate = aggregate_psi(features, policy)
+    without = f"; left out: {listed(left_out)}" if left_out else ""
+    if aggregate is None:
+        nothing = "no feature's drift was measured" if not features else f"no feature could be judged{without}"
+        return inconclusive(DRIFT, wanted, nothing, evidence=evidence)
+    check = judge(DRIFT, aggregate, ">", policy.psi_ceiling, requirement=wanted, evidence=evidence)
+    above = "above" if check.status is Status.PASS else "not above"
+    judged = [feature for feature in features if not _thin(feature, policy)]
+    reason = f"{policy.psi_aggregate} PSI {check.observed} is {above} {shown(policy.psi_ceiling)}"
+    reason += f" ({_spread(judged, policy)}){without}"
+    return _certain(check.model_copy(update={"reason": reason}), facts, policy)
+
+
+def _thin(feature: FeatureDrift, policy: Policy) -> str:
+    """Return why this feature's PSI says nothing, or an empty string."""
+    if feature.psi is None or feature.psi < 0:
+        return "no PSI" if feature.psi is None else f"a PSI of {shown(feature.psi)} cannot be"
+    for side, rows in (("reference", feature.reference_rows), ("current", feature.current_rows)):
+        if rows < policy.psi_minimum_rows:
+            return f"{counted(rows, side + ' row')} of {shown(policy.psi_minimum_rows)}"
+    return ""
+
+
+def _spread(judged: Sequence[FeatureDrift], policy: Policy) -> str:
+    """Name the worst feature, how many are above the ceiling, and what PSI would be if nothing had moved."""
+    worst = max(judged, key=lambda feature: feature.psi or 0.0)
+    above = sum(exact(feature.psi or 0.0) > exact(policy.psi_ceiling) for feature in judged)
+    still = [
+        expected_without_drift(max(feature.bins, 1), max(feature.reference_rows, 1), max(feature.current_rows, 1))
+        for feature in judged
+    ]
+    return (
+        f"worst: {worst.feature} {shown(worst.psi or 0.0)}; {above} of {counted(len(judged), 'feature')} above;"
+        f" {shown(round(sum(still) / len(still), 4))} expected without drift"
+    )
+
+
+def _scheduled(facts: Facts, policy: Policy) -> Check:
+    slot = newest_slot(policy.schedule, facts.now)
+    wanted = f"a slot of {policy.schedule!r} (UTC) since the last training"
+    evidence = facts.evidence.get("last_trained_at", ())
+    last = facts.last_trained_at
+    if last is None or last > facts.now:
+        reason = "no completed training is known" if last is None else f"the last training, {at(last)}, is yet to come"
+        return inconclusive(SCHEDULED, wanted, reason, evidence=evidence)
+    rest = _rests(SCHEDULED, wanted, facts, policy)
+    if rest is not None:
+        return rest
+    due = slot > last
+    late = _late(facts.now - slot)
+    reason = f"the slot of {at(slot)} is due{late}" if due else f"trained at {at(last)}, after the slot of {at(slot)}"
+    status = Status.PASS if due else Status.FAIL
+    return Check(
+        name=SCHEDULED,
+        requirement=wanted,
+        observed=f"last trained {at(last)}",
+        status=status,
+        reason=reason,
+        evidence=evidence,
+    )
+
+
+def _late(since: timedelta) -> str:
+    hours, minutes = divmod(int(since.total_seconds()) // 60, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "day"), (hours, "hour"), (minutes, "minute"))
+    told = [counted(number, unit) for number, unit in parts if number][:2]
+    return f", {listed(told)} late" if told else ""
+
+
+def _manual(facts: Facts, policy: Policy) -> Check:
+    wanted = "a person asks for it and says why"
+    request, evidence = facts.request, facts.evidence.get("request", ())
+    status, observed, reason = Status.FAIL, "none", "no request"
+    if request is not None:
+        who = f" by {request.by}" if request.by else ""
+        given = request.reason.strip()
+        status = Status.PASS if given else Status.INCONCLUSIVE
+        observed = f"{request.priority} priority{who}"
+        reason = f"requested{who}: {given}" if given else f"requested{who}, without a reason"
+    return Check(name=MANUAL, requirement=wanted, observed=observed, status=status, reason=reason, evidence=evidence)
+
+
+def _rests(name: str, wanted: str, facts: Facts, policy: Policy) -> Check | None:
+    """Return the check of an automatic trigger that rests after a training, or None."""
+    if facts.last_trained_at is None or not policy.cooldown_hours:
+        return None
+    until = facts.last_trained_at + timedelta(hours=policy.cooldown_hours)
+    if facts.now >= until:
+        return None
+    reason = f"rests until {at(until)}, {shown(policy.cooldown_hours)} hours after the last training"
+    return Check(name=name, requirement=wanted, observed="rests", status=Status.FAIL, reason=reason)
+
+
+def _certain(check: Check, facts: Facts, policy: Policy) -> Check:
+    """Where a rest is asked for and the last training is unknown, nobody can say that the rest is over."""
+    if check.status is not Status.PASS or not policy.cooldown_hours or facts.last_trained_at is not None:
+        return check
+    reason = f"{check.reason}, but when the last training was is not known, nor then whether its rest is over"
+    return check.model_copy(update={"status": Status.INCONCLUSIVE, "reason": reason})
+
+
+def _named(checks: Sequence[Check], facts: Facts) -> list[Priority]:
+    """Return the priorities of the triggers that are met, the highest first."""
+    manual: Priority = facts.request.priority if facts.request else "normal"
+    by_name: dict[str, Priority] = {ACCURACY: "high", DRIFT: "high", SCHEDULED: "normal", MANUAL: manual}
+    met = [by_name[check.name] for check in checks if check.status is Status.PASS]
+    return sorted(met, key=_RANK.__getitem__)
+
+
+def _sentence_retrain(checks: Sequence[Check], facts: Facts) -> str:
+    manual: Priority = facts.request.priority if facts.request else "normal"
+    rank = {ACCURACY: 0, DRIFT: 0, SCHEDULED: 1, MANUAL: _RANK[manual]}
+    met = sorted((check for check in checks if check.status is Status.PASS), key=lambda check: rank[check.name])
+    named = _named(checks, facts)[0].capitalize()
+    others = f" Also: {'; '.join(check.reason for check in met[1:])}." if len(met) > 1 else ""
+    return f"Retrain ({named}): {met[0].reason}.{others}"
+
+
+def _sentence_inconclusive(checks: Sequence[Check], facts: Facts) -> str:
+    missing = [check for check in checks if check.status is Status.INCONCLUSIVE]
+    told = "; ".join(f"{check.name}: {check.reason}" for check in missing)
+    return f"Inconclusive: no trigger is met, and not all could be judged. {told}."
+
+
+def _sentence_none(checks: Sequence[Check], facts: Facts) -> str:
+    return f"No action: {'; '.join(dict.fromkeys(check.reason for check in checks))}."
+
+
+def _flip(checks: Sequence[Check], facts: Facts, policy: Policy) -> str:
+    """Say the smallest change that would have turned the outcome."""
+    met = [check.name for check in checks if check.status is Status.PASS]
+    if met:
+        return f"With {listed(_otherwise(name, facts, policy) for name in met)}: no retraining."
+    return f"With {', or '.join(_calls(check, facts, policy) for check in checks)}: a retraining."
+
+
+def _otherwise(name: str, facts: Facts, policy: Policy) -> str:
+    """What this trigger, which is met, would have had to be."""
+    ways: dict[str, Callable[[], str]] = {
+        ACCURACY: lambda: f"F1 ≥ {_f1_limit(facts, policy)}",
+        DRIFT: lambda: f"{policy.psi_aggregate} PSI ≤ {shown(policy.psi_ceiling)}",
+        SCHEDULED: lambda: f"a training since {at(newest_slot(policy.schedule, facts.now))}",
+        MANUAL: lambda: "no request",
+    }
+    return ways[name]()
+
+
+def _calls(check: Check, facts: Facts, policy: Policy) -> str:
+    """What would have met this trigger, which is not met."""
+    if check.observed == "rests":
+        return f"{check.name.lower()} once the rest is over"
+    ways: dict[str, Callable[[], str]] = {
+        ACCURACY: lambda: f"F1 < {_f1_limit(facts, policy)}",
+        DRIFT: lambda: f"{policy.psi_aggregate} PSI > {shown(policy.psi_ceiling)}",
+        SCHEDULED: lambda: f"the next slot, {at(_cron(policy.schedule, facts.now).get_next(datetime))}",
+        MANUAL: lambda: "a request",
+    }
+    return ways[check.name]()
+
+
+def _f1_limit(facts: Facts, policy: Policy) -> str:
+    if facts.baseline_f1 is None:
+        return f"baseline − {shown(policy.f1_drop_tolerance)}"
+    return shown(exact(facts.baseline_f1) - exact(policy.f1_drop_tolerance))

@@ -1,0 +1,40 @@
+# make run: retrain on the embedded sandbox. make test: everything that must hold.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install run test lint bench lock clean help
+
+help:            ## what there is
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
+
+install: .venv/installed  ## make .venv with the retrain command in it, from the lock file
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("retrain needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: install  ## the main job: a model whose F1 fell is retrained, judged, put live and watched
+	$(BIN)/retrain sandbox scenario f1_drop
+	$(BIN)/retrain run
+
+test: install lint  ## everything that must hold
+	$(BIN)/python -m pytest
+
+lint: install  ## style, types, and which way imports go
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check lib tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: install  ## renew the lock file from pyproject.toml
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/python -m pip install --quiet uv
+	.venv/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --generate-hashes \
+	  --no-emit-index-url --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+
+clean:  ## stop the sandbox and throw away what can be made again (never records/)
+	-$(BIN)/retrain sandbox down
+	rm -rf .venv .sandbox .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,181 @@
+"""`retrain …`: the command line. Thin: it reads arguments, calls the library, prints, and exits with its code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from retrain.errors import RetrainError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from retrain.decision import Decision
+    from retrain.settings import Settings
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="retrain",
+    help="The runbook that runs itself: retrain a model, or say why not.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Environment = Annotated[
+    str | None, typer.Option("--environment", "-e", help="A file in parameters/, without .yaml; sandbox by default.")
+]
+Parameters = Annotated[Path | None, typer.Option("--parameters", help="Another parameters file.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One parameter.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Records = Annotated[Path | None, typer.Option("--records", help="The folder that holds the records.")]
+
+
+@app.command()
+def run(
+    environment: Environment = None,
+    parameters: Parameters = None,
+    assignments: Assignments = None,
+    reason: Annotated[str, typer.Option("--reason", help="Retrain because the team decided to; say why.")] = "",
+    priority: Annotated[str, typer.Option("--priority", help="Of a manual request: high, normal or low.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole runbook once: check the triggers and, if one is met, everything after."""
+    from retrain import runner
+    from retrain.console import Progress
+
+    settings = _settings(environment, parameters, assignments)
+    request = _request(reason, priority)
+    with Progress(quiet=as_json) as progress:
+        decision = runner.run(settings, request=request, listener=progress)
+    _tell(decision, as_json=as_json)
+
+
+@app.command()
+def step(
+    section: Annotated[str, typer.Argument(help="A section, by name or number: prerequisites, 02.")],
+    run_id: Annotated[str, typer.Option("--run", help="The run to join; a new one without.")] = "",
+    environment: Environment = None,
+    parameters: Parameters = None,
+    assignments: Assignments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one section, in a run that is there or in one of its own."""
+    from retrain import runbook, runner
+    from retrain.console import Progress
+
+    runbook.section(section)
+    settings = _settings(environment, parameters, assignments)
+    folder = _find(run_id, settings, None) if run_id else None
+    with Progress(quiet=as_json) as progress:
+        decision = runner.step(settings, section, folder=folder, listener=progress)
+    _tell(decision, as_json=as_json, code=0)
+
+
+@app.command("runs")
+def list_runs(
+    environment: Environment = None,
+    model: Annotated[str | None, typer.Option(help="Only this model's.")] = None,
+    records_folder: Records = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs, newest first."""
+    from retrain import decision, records
+    from retrain.console import print_runs
+
+    root = records_folder or _records_root(_settings(environment, None, None))
+    told = [decision.read(folder) for folder in records.runs(root, model)]
+    if as_json:
+        _print_json([{"run_id": run.run_id, "model": run.model, "outcome": run.outcome, "reason": run.reason} for run in told])
+    else:
+        print_runs(told, root)
+
+
+@app.command()
+def show(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its beginning, or 'latest'.")] = "latest",
+    environment: Environment = None,
+    records_folder: Records = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a run decided, as its record tells it."""
+    from retrain import decision
+
+    folder = _find(run_id, _settings(environment, None, None), records_folder)
+    _tell(decision.read(folder), as_json=as_json, code=0)
+
+
+def main() -> None:
+    """Run the command line; every error of retrain's is one message and its exit code."""
+    _mount_sandbox()
+    try:
+        app(standalone_mode=True)
+    except RetrainError as error:
+        if "--json" in sys.argv:
+            _print_json({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})
+        sys.stderr.write(f"retrain: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def _mount_sandbox() -> None:
+    """Mount `retrain sandbox …` only when it is asked for, or help is: its imports are not free."""
+    if len(sys.argv) < 2 or sys.argv[1] in ("sandbox", "--help"):
+        from retrain import sandbox
+
+        app.add_typer(sandbox.commands(), name="sandbox", help="The embedded default: a warehouse and a service.")
+
+
+def _settings(environment: str | None, parameters: Path | None, assignments: list[str] | None) -> Settings:
+    from retrain.settings import load
+
+    return load(environment, file=parameters, assignments=assignments or ())
+
+
+def _request(reason: str, priority: str) -> Any:
+    from pydantic import ValidationError
+
+    from retrain.facts import Request
+    from retrain.provenance import actor
+
+    if not reason.strip():
+        if priority:
+            raise UsageError("--priority belongs to a manual request: say --reason too")
+        return None
+    try:
+        return Request(reason=reason.strip(), priority=priority.lower() or "normal", by=actor())  # type: ignore[arg-type]
+    except ValidationError as wrong:
+        raise UsageError(f"--priority {priority!r}: say high, normal or low") from wrong
+
+
+def _records_root(settings: Settings) -> Path:
+    from retrain.opening import records_root
+
+    return records_root(settings)
+
+
+def _find(run_id: str, settings: Settings, records_folder: Path | None) -> Any:
+    from retrain import records
+
+    return records.find(records_folder or _records_root(settings), run_id)
+
+
+def _tell(decision: Decision, *, as_json: bool, code: int | None = None) -> None:
+    from retrain.console import print_decision
+
+    if as_json:
+        _print_json(decision.model_dump(mode="json"))
+    else:
+        print_decision(decision)
+    raise typer.Exit(decision.exit_code if code is None else code)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What people see in a terminal: each section as it comes, and the decision at the end. Plain in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from retrain.decision import Decision
+
+__all__ = ["Progress", "print_decision", "print_runs"]
+
+_COLOUR = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
+_MEANS = {
+    "deployed": "The new version serves.",
+    "no_action": "Nothing calls for a retraining; nothing was changed.",
+    "blocked": "A retraining is called for, and something has to be put right first; nothing was changed.",
+    "rejected": "The new version did not pass; production is as it was.",
+    "training_failed": "No new version could be trained; production is as it was.",
+    "smoke_failed": "The new version failed its smoke test.",
+    "rolled_back": "The new version was put live, did worse, and the former one serves again.",
+    "inconclusive": "The evidence is missing or too thin to say more; look at it before you trust this model.",
+    "awaiting_approval": "The swap waits for a person's approval; production is as it was.",
+    "unresolved": "An act was sent and nothing shows what it did: look before anything else is done.",
+    "interrupted": "The run was stopped from outside and its record was finished.",
+    "usage": "Something in the parameters or the connections is wrong; nothing was sent.",
+    "error": "Something broke.",
+    "incomplete": "The run is open.",
+}
+
+
+class Progress:
+    """Prints a line as each section starts and its verdict when it ends; nothing at all when quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        """Print to standard error, so that standard output holds the result alone."""
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._status = self._console.status("starting …")
+
+    def __enter__(self) -> Progress:
+        """Show that something is going on, on a terminal."""
+        self._status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave the terminal clean."""
+        self._status.stop()
+
+    def __call__(self, event: str, told: dict[str, Any]) -> None:
+        """Hear of a section."""
+        if event == "started":
+            self._status.update(f"{told['title']} …")
+        elif event == "ended":
+            verdict = told["verdict"]
+            self._console.print(f"[bold]{verdict.section:<24}[/] {verdict.outcome:<14} {escape(verdict.sentence)}")
+
+
+def print_decision(decision: Decision) -> None:
+    """Print what was decided and why, the checks, what changed, and where the record is."""
+    console = Console(highlight=False)
+    lines = [f"[bold]{decision.outcome}[/]  {_MEANS.get(decision.outcome, '')}", "", escape(decision.reason)]
+    console.print(Panel("\n".join(lines), title=f"{decision.model} · {decision.environment}", title_align="left"))
+    checks = Table("section", "check", "status", "observed", "requirement", box=None)
+    for section in decision.sections:
+        for check in section.checks:
+            status = f"[{_COLOUR[check.status.value]}]{check.status.value}[/]"
+            checks.add_row(section.section, escape(check.name), status, escape(check.observed), escape(check.requirement))
+    if checks.row_count:
+        console.print(checks)
+    for effect in decision.effects:
+        sent = "sent once" if effect.sent else "not sent"
+        console.print(f"changed outside: {effect.effect}: {sent}, {effect.outcome} ({escape(effect.detail or effect.observed_by)})")
+    for deviation in decision.deviations:
+        console.print(f"deviation: {escape(deviation)}")
+    timing = decision.timing
+    if timing.total_seconds is not None:
+        waited = f"{timing.service_seconds:.1f} s of them waiting for training, the watch and the warehouse"
+        console.print(f"took {timing.total_seconds:.1f} s, {waited}")
+    console.print(f"record: {escape(decision.record)}")
+    console.print(f"read it: {escape(str(Path(decision.record) / '10_decision_record.ipynb'))}")
+
+
+def print_runs(decisions: Sequence[Decision], root: Path) -> None:
+    """Print one line a run, newest first."""
+    console = Console(highlight=False)
+    if not decisions:
+        console.print(f"no runs below {root}")
+        return
+    table = Table("run", "model", "outcome", "why", box=None)
+    for decision in decisions:
+        table.add_row(decision.run_id, decision.model, decision.outcome, escape(decision.reason))
+    console.print(table)

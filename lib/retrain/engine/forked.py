@@ -1,0 +1,104 @@
+"""What a fork of the zygote does to become a kernel that cannot be told from a freshly started one."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import gc
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from typing import Any, NoReturn
+
+__all__ = ["run"]
+
+_PR_SET_PDEATHSIG = 1
+
+
+def run(request: dict[str, Any], answer: socket.socket, streams: list[int]) -> NoReturn:
+    """Be the kernel that ``request`` (argv after the interpreter, env, cwd) asks for; never return."""
+    code = 1
+    app: Any = None
+    try:
+        _detach(streams)
+        _settle(request)
+        app = _start(request["argv"], answer)
+        app.start()
+        code = 0
+    except SystemExit as exit_:
+        code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except BaseException:  # noqa: BLE001 - there is no caller: the interpreter would print and exit 1, so does this
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        _leave(app, code)
+
+
+def _detach(streams: list[int]) -> None:
+    zygote = os.getppid()
+    os.setsid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != zygote:
+        os._exit(1)  # it died before the kernel could be told to die with it
+    for target, stream in zip((1, 2), streams, strict=True):
+        os.dup2(stream, target)
+        os.close(stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _settle(request: dict[str, Any]) -> None:
+    """Take on the environment asked for, and what must not be shared with sibling kernels."""
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.environ["JPY_PARENT_PID"] = str(os.getppid())
+    time.tzset()
+    os.chdir(request["cwd"])
+    sys.argv = list(request["argv"])
+    tempfile.tempdir = None
+    random.seed()
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed()
+    # The inline backend hooks itself into the shell that lives when it is imported: that must be this kernel's.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib_inline"]:
+        del sys.modules[name]
+
+
+def _start(argv: list[str], answer: socket.socket) -> Any:
+    from ipykernel.kernelapp import IPKernelApp
+
+    # The trait's default was read from JPY_PARENT_PID when ipykernel was imported, in the zygote.
+    app = IPKernelApp.instance(parent_handle=os.getppid())
+    app.initialize(argv[1:])
+    atexit.register(_stop_control_thread, app)  # runs before ipykernel's own closing, which it was registered after
+    with answer:
+        answer.send(b"ready")
+    return app
+
+
+def _stop_control_thread(app: Any) -> None:
+    thread = app.control_thread
+    if thread is not None and thread.is_alive():
+        with contextlib.suppress(RuntimeError):  # its loop closed by itself meanwhile
+            thread.stop()
+        thread.join(1)
+
+
+def _leave(app: Any, code: int) -> NoReturn:
+    """End as an interpreter does, save for tearing down every module, which takes most of a second."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        if app is not None and app.shell is not None:
+            app.shell.user_ns.clear()  # finalisers: a file left open is flushed here
+        gc.collect()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

@@ -1,0 +1,118 @@
+"""Kernels that start warm: each a fork of one process (the zygote) that has the data stack imported already.
+
+``prestart()`` as a program's first act lets those imports hide behind its own. Any nbclient program can use them::
+
+    from retrain.engine.kernels import WarmKernelManager
+    NotebookClient(nb, kernel_manager_class=WarmKernelManager).execute()
+
+and any jupyter_client program by ``JUPYTER_DEFAULT_PROVISIONER_NAME=retrain-warm`` or a kernelspec's
+``"kernel_provisioner": {"provisioner_name": "retrain-warm"}``. Off Linux, for another interpreter or kernel, with launch
+arguments only Popen knows, or when the imports fail, the standard kernel is started instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.provisioning import LocalProvisioner
+
+from retrain.engine import zygotes
+from retrain.engine.zygotes import ForkedKernel, prestart
+
+__all__ = ["WarmProvisioner", "prestart"]
+
+_READY_SECONDS = 60.0
+_UNDERSTOOD = {"env", "cwd", "stdin", "stdout", "stderr", "independent", "kernel_id", "extra_arguments"}
+
+
+class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
+    """The standard local provisioner, except that a Python kernel of this environment is forked, not started."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
+        """Fork a kernel for ``cmd``, or have it started the standard way; it has bound its sockets on return."""
+        kernel = await _forked(cmd, kwargs)
+        if kernel is None:
+            return await super().launch_kernel(cmd, **kwargs)
+        self.process = kernel
+        self.pid = self.pgid = kernel.pid
+        self.cwd = kwargs.get("cwd") or Path.cwd()
+        return self.connection_info
+
+    async def send_signal(self, signum: int) -> None:
+        """Signal the kernel's process group, unless the kernel is gone: its number may be another's by then."""
+        if isinstance(self.process, ForkedKernel) and self.process.poll() is not None:
+            return
+        await super().send_signal(signum)
+
+    async def wait(self) -> int | None:
+        """Wait for the kernel's end without polling for it."""
+        await self.exited()
+        code: int | None = await super().wait()
+        return code
+
+    @property
+    def forked(self) -> bool:
+        """Return whether the kernel is a fork, not one started the standard way."""
+        return isinstance(self.process, ForkedKernel)
+
+    async def exited(self) -> None:
+        """Return when a forked kernel has ended; at once for any other."""
+        if isinstance(self.process, ForkedKernel) and self.process.poll() is None:
+            await readable(self.process.pidfd)
+
+
+async def _forked(cmd: list[str], kwargs: Mapping[str, Any]) -> ForkedKernel | None:
+    argv = _ipykernel_arguments(cmd)
+    if argv is None or not _UNDERSTOOD.issuperset(kwargs) or kwargs.get("independent") or kwargs.get("stdin"):
+        return None
+    request = {
+        "argv": argv,
+        "env": dict(kwargs["env"] if kwargs.get("env") is not None else os.environ),
+        "cwd": str(Path(kwargs.get("cwd") or ".").expanduser().absolute()),
+    }
+    answers = zygotes.request(request, _stream(kwargs.get("stdout"), 1), _stream(kwargs.get("stderr"), 2))
+    if answers is None:
+        return None
+    try:
+        await readable(answers.fileno(), _READY_SECONDS)
+        kernel = zygotes.adopt(answers)
+        if kernel is not None:
+            await readable(answers.fileno(), _READY_SECONDS)  # it is ready, or has ended: poll tells which
+    except TimeoutError:
+        kernel = None
+    finally:
+        if sys.exc_info()[0] is not None:
+            answers.close()
+    return kernel
+
+
+def _stream(given: Any, standard: int) -> int:
+    if given is None:
+        return standard
+    return given if isinstance(given, int) else int(given.fileno())
+
+
+def _ipykernel_arguments(cmd: list[str]) -> list[str] | None:
+    """Return what follows the interpreter, if this is ipykernel under this very interpreter."""
+    if not zygotes.supported() or not cmd or Path(cmd[0]).absolute() != Path(sys.executable).absolute():
+        return None
+    rest = [word for word in cmd[1:] if word != "-Xfrozen_modules=off"]  # a help to debuggers only
+    return ["ipykernel_launcher", *rest[2:]] if rest[:2] == ["-m", "ipykernel_launcher"] else None
+
+
+async def readable(descriptor: int, seconds: float | None = None) -> None:
+    """Wait until ``descriptor`` can be read or so many seconds have gone by (TimeoutError)."""
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    own = os.dup(descriptor)  # a loop knows one waiter a descriptor, and there may be others
+    loop.add_reader(own, event.set)
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    finally:
+        loop.remove_reader(own)
+        os.close(own)

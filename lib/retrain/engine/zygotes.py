@@ -1,0 +1,214 @@
+"""The runner's side of the zygote: start it, ask it for kernels, hold on to each by its pidfd."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["ForkedKernel", "adopt", "close", "prestart", "request", "supported"]
+
+# Read by libraries while they are imported: a kernel that wants other values needs a zygote of its own.
+_IMPORT_TIME = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_", "ARROW_", "MPL", "IPYTHON", "SNOWFLAKE_", "XDG_", "LC_")
+_IMPORT_TIME_NAMES = {"HOME", "LANG", "PATH"}
+_EXIT_SECONDS = 1.0
+
+Key = tuple[tuple[str, str], ...]
+
+
+class ForkedKernel:
+    """A kernel that is somebody else's child, with the part of Popen's face that jupyter_client looks at."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int, pidfd: int, answers: socket.socket) -> None:
+        """Take the pid, a descriptor that is this process and no later one of that number, and the zygote's answers."""
+        self.pid = pid
+        self.pidfd = pidfd
+        self.returncode: int | None = None
+        self._answers = answers
+
+    def poll(self) -> int | None:
+        """Return the exit code, negative for a signal; None while it runs."""
+        if self.returncode is None and _ready(self.pidfd, 0):
+            self.returncode = self._exit_code()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; TimeoutExpired after so many seconds."""
+        if self.returncode is None and not _ready(self.pidfd, timeout):
+            raise subprocess.TimeoutExpired(["a forked kernel"], timeout or 0)
+        code = self.poll()
+        return -signal.SIGKILL if code is None else code
+
+    def send_signal(self, number: int) -> None:
+        """Signal the process, unless it is gone."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _exit_code(self) -> int:
+        """Return the code the zygote tells; when it does not, it is dead, and its kernels were killed with it."""
+        while _ready(self._answers.fileno(), _EXIT_SECONDS):
+            try:
+                word, _, code = self._answers.recv(64).decode().partition(" ")
+            except OSError:
+                break
+            if word == "exit":
+                return int(code)
+            if not word:
+                break
+        return -signal.SIGKILL
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self.pidfd)
+        self._answers.close()
+
+
+class _Zygote:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            # The kernel sends the death signal when the *thread* that started a child ends: only the main one may.
+            leash = "leash" if threading.current_thread() is threading.main_thread() else "free"
+            command = [sys.executable, "-m", "retrain.engine.zygote", str(theirs.fileno()), str(os.getpid()), leash]
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
+                command,
+                pass_fds=[theirs.fileno()],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def ask(self, body: Mapping[str, Any], stdout: int, stderr: int) -> socket.socket:
+        from retrain.engine.zygote import send
+
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, open(os.memfd_create("kernel-request"), "w+", encoding="utf-8") as file:
+            json.dump(body, file)
+            file.flush()
+            try:
+                send(self._control, b"k", [file.fileno(), theirs.fileno(), stdout, stderr])
+            except OSError:
+                ours.close()
+                raise
+        return ours
+
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def close(self) -> None:
+        self._control.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:  # still importing: it would see the end of the socket only afterwards
+            self._process.kill()
+            self._process.wait()
+
+
+_zygotes: dict[Key, _Zygote] = {}
+_broken: set[Key] = set()
+_lock = threading.Lock()
+
+
+def supported() -> bool:
+    """Return whether kernels can be forked here: Linux, unless ``RETRAIN_WARM_KERNELS=off``."""
+    return sys.platform == "linux" and os.environ.get("RETRAIN_WARM_KERNELS", "on") != "off"
+
+
+def prestart() -> None:
+    """Start the zygote for this process's environment now, so that its imports run beside what comes next.
+
+    Returns at once; a second call does nothing; where kernels cannot be forked neither does the first.
+    """
+    if supported():
+        _zygote(os.environ)
+
+
+def request(body: Mapping[str, Any], stdout: int, stderr: int) -> socket.socket | None:
+    """Ask a zygote for a kernel; return the socket its answers come on, or None where none can be had."""
+    for _ in range(2):  # a zygote that died is replaced once
+        zygote = _zygote(body["env"])
+        if zygote is None:
+            return None
+        try:
+            return zygote.ask(body, stdout, stderr)
+        except OSError:
+            continue
+    return None
+
+
+def adopt(answers: socket.socket) -> ForkedKernel | None:
+    """Return the kernel the zygote's first answer tells of; None when it died or could not fork."""
+    from retrain.engine.zygote import receive
+
+    try:
+        data, descriptors = receive(answers, 1)
+    except OSError:
+        data, descriptors = b"", []
+    word, _, pid = data.decode().partition(" ")
+    if word == "pid" and descriptors:
+        return ForkedKernel(int(pid), descriptors[0], answers)
+    answers.close()
+    return None
+
+
+def close() -> None:
+    """End all zygotes of this process, and with them their kernels."""
+    with _lock:
+        for zygote in _zygotes.values():
+            zygote.close()
+        _zygotes.clear()
+
+
+def _zygote(environment: Mapping[str, str]) -> _Zygote | None:
+    key = _key(environment)
+    with _lock:
+        zygote = _zygotes.get(key)
+        code = None if zygote is None else zygote.exit_code()
+        if code is not None and code > 0:
+            _broken.add(key)  # its imports failed, and said so: they would again
+        if key in _broken:
+            return None
+        if zygote is None or code is not None:
+            zygote = _zygotes[key] = _Zygote(environment)
+        return zygote
+
+
+def _key(environment: Mapping[str, str]) -> Key:
+    names = (name for name in environment if name.startswith(_IMPORT_TIME) or name in _IMPORT_TIME_NAMES)
+    return tuple((name, environment[name]) for name in sorted(names))
+
+
+def _ready(descriptor: int, seconds: float | None) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+
+def _forget() -> None:
+    """In a fork of this process: the zygotes are the parent's."""
+    _zygotes.clear()
+
+
+atexit.register(close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,57 @@
+"""What earlier runs of the same model say: when it was last trained, and how many trainings failed in a row.
+
+Read newest first, and only until the answer is known. Runs of another world of the sandbox are not facts of this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from retrain import records, runbook
+from retrain.acts import incident_id
+from retrain.records import RunFolder
+
+__all__ = ["failed_runs_in_a_row", "incidents", "last_trained_at"]
+
+
+def last_trained_at(root: Path, run: RunFolder, *, promoted: datetime | None) -> datetime | None:
+    """Return the newest completed training: production's, or a later one of these records, promoted or not."""
+    for earlier in _earlier(root, run):
+        told = earlier.latest("training")
+        if told and told["verdict"]["outcome"] == "trained":
+            at = datetime.fromisoformat(told["facts"]["now"])
+            return at if promoted is None else max(at, promoted)
+    return promoted
+
+
+def failed_runs_in_a_row(root: Path, run: RunFolder) -> int:
+    """Return how many runs before this one, without a completed training between, ended in ``training_failed``.
+
+    Runs that never came to train (no action, blocked) neither count nor break the row.
+    """
+    return len(list(_failed_in_a_row(root, run)))
+
+
+def incidents(root: Path, run: RunFolder) -> Iterator[str]:
+    """Yield the ids of the incidents that the failed runs before this one opened, newest first."""
+    for earlier in _failed_in_a_row(root, run):
+        if any(effect.effect == "incident" and effect.outcome == "applied" for effect in earlier.effects()):
+            yield incident_id(earlier.run_id)
+
+
+def _failed_in_a_row(root: Path, run: RunFolder) -> Iterator[RunFolder]:
+    for earlier in _earlier(root, run):
+        if runbook.run_outcome(earlier.verdicts()) == "training_failed":
+            yield earlier
+        elif earlier.latest("training"):
+            return
+
+
+def _earlier(root: Path, run: RunFolder) -> Iterator[RunFolder]:
+    """Yield the model's other runs in the same world, newest first."""
+    world = run.opened.get("world")
+    for folder in records.runs(root, run.model):
+        if folder.run_id < run.run_id and folder.opened.get("world") == world:
+            yield folder

@@ -1,0 +1,173 @@
+"""The head outside: a chain's newest number and hash, kept where the runner cannot quietly change it.
+
+A chain alone cannot show that its newest entries were deleted, nor that the newest was replaced by whoever holds the
+key. So the head is pushed at each signature: to a table (the integrator's sink), a file or object, a Git branch.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Protocol
+
+from retrain.errors import UsageError
+from retrain.ledger.chain import Chain, Head, read_head
+from retrain.ledger.entries import GENESIS, entry_file, safe_name
+from retrain.ledger.problems import LedgerError, Missing, StoreError
+from retrain.ledger.store import Store, open_store
+
+__all__ = ["GitHead", "HeadSink", "StoreHead", "agree", "push_head"]
+
+_ATTEMPTS: Final = 4
+_GIT_SECONDS: Final = 60
+_WHO: Final = {"NAME": "retrain", "EMAIL": "retrain@localhost"}
+
+
+class HeadSink(Protocol):
+    """A place outside that keeps the head of one model's chain."""
+
+    @property
+    def place(self) -> str:
+        """The place, for messages."""
+
+    def push(self, head: Head) -> None:
+        """Keep ``head``; LedgerError where a later one is kept already."""
+
+    def read(self) -> Head | None:
+        """Return the head that is kept, None where there is none yet."""
+
+
+def push_head(head: Head, sinks: Iterable[HeadSink]) -> dict[str, str]:
+    """Push ``head`` to every sink; return what went wrong, by place. One that fails does not stop the others."""
+    failed = {}
+    for sink in sinks:
+        try:
+            sink.push(head)
+        except LedgerError as error:
+            failed[sink.place] = str(error)
+    return failed
+
+
+def agree(chain: Chain, sink: HeadSink) -> Head | None:
+    """Return the head that ``sink`` keeps after comparing it with the chain: to be done before a run opens.
+
+    Raises LedgerError where the chain does not hold that very entry: its newest entries were deleted or replaced.
+    """
+    kept = sink.read()
+    if kept is None:
+        return None
+    newest = chain.head()
+    if kept.number > newest.number:
+        raise LedgerError(
+            f"{sink.place} keeps entry {kept.number} of {chain.model} as its newest, but the record ends at"
+            f" {newest.number}: {entry_file(newest.number + 1)} and what follows were deleted"
+        )
+    found = chain.entry(kept.number).sha256 if kept.number else GENESIS
+    if found != kept.sha256:
+        raise LedgerError(
+            f"{entry_file(kept.number)} is not the one that {sink.place} keeps the hash of: it was replaced"
+        )
+    return kept
+
+
+def _forward(old: Head | None, new: Head, place: str) -> None:
+    if old and (old.number > new.number or (old.number == new.number and old != new)):
+        raise LedgerError(f"{place} keeps entry {old.number} ({old.sha256[:16]}…), and {new.number} is no later one")
+
+
+class StoreHead:
+    """The head in a file, or in an object of a bucket."""
+
+    def __init__(self, url: str | Path, model: str) -> None:
+        """Take the folder or bucket prefix; the head is ``<model>.head.json`` in it."""
+        self._store: Store = open_store(url)
+        self._name = f"{safe_name(model, what='model')}.head.json"
+        self.place = f"{self._store.place}/{self._name}"
+
+    def push(self, head: Head) -> None:
+        """Keep ``head``."""
+        _forward(self.read(), head, self.place)
+        self._store.replace(self._name, bytes(head))
+
+    def read(self) -> Head | None:
+        """Return the head that is kept, None where there is none yet."""
+        try:
+            return read_head(self._store.read(self._name), name=self.place)
+        except Missing:
+            return None
+
+
+class GitHead:
+    """The head in a file of a remote Git branch: a commit for each push, never forced."""
+
+    def __init__(self, remote: str, branch: str, model: str) -> None:
+        """Take the remote's address (there is no clone, so no name) and the branch, which is made if absent."""
+        if remote.startswith("-") or not branch:
+            raise UsageError(f"no Git branch {branch!r} at {remote!r}")
+        self._remote = remote
+        self._branch = f"refs/heads/{branch}"
+        self._file = f"{safe_name(model, what='model')}.head.json"
+        self.place = f"{remote} {branch}:{self._file}"
+
+    def push(self, head: Head) -> None:
+        """Commit ``head``; tried again, from the branch as it then is, when another model's push came in between."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            with TemporaryDirectory() as folder:
+                tip = self._fetch(folder)
+                _forward(self._read(folder, tip), head, self.place)
+                commit = self._commit(folder, tip, head)
+                try:
+                    _git(folder, "push", "--quiet", self._remote, f"{commit}:{self._branch}")
+                except StoreError:
+                    if attempt == _ATTEMPTS:
+                        raise
+                else:
+                    return
+
+    def read(self) -> Head | None:
+        """Return the head that is kept, None where there is none yet."""
+        with TemporaryDirectory() as folder:
+            return self._read(folder, self._fetch(folder))
+
+    def _fetch(self, folder: str) -> str:
+        """Fetch the branch's tip into a new repository in ``folder``; return its commit, or "" where there is none."""
+        _git(folder, "init", "--quiet")
+        if not _git(folder, "ls-remote", self._remote, self._branch):
+            return ""
+        _git(folder, "fetch", "--quiet", "--depth=1", self._remote, self._branch)
+        return _git(folder, "rev-parse", "FETCH_HEAD")
+
+    def _read(self, folder: str, tip: str) -> Head | None:
+        if not tip or not _git(folder, "ls-tree", tip, "--", self._file):
+            return None
+        return read_head(_git(folder, "show", f"{tip}:{self._file}").encode(), name=self.place)
+
+    def _commit(self, folder: str, tip: str, head: Head) -> str:
+        if tip:
+            _git(folder, "read-tree", tip)
+        blob = _git(folder, "hash-object", "-w", "--stdin", given=bytes(head))
+        _git(folder, "update-index", "--add", "--cacheinfo", f"100644,{blob},{self._file}")
+        tree = _git(folder, "write-tree")
+        parent = ["-p", tip] if tip else []
+        return _git(folder, "commit-tree", tree, *parent, "-m", f"{self._file}: entry {head.number}")
+
+
+def _git(folder: str, *words: str, given: bytes = b"") -> str:
+    """Run git in ``folder`` without ever asking anybody; return its output, stripped."""
+    people = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in _WHO.items()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
+    environment = inherited | people | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    command = ["git", "-c", "commit.gpgsign=false", *words]
+    try:
+        done = subprocess.run(  # noqa: S603 (a list of words, no shell)
+            command, cwd=folder, env=environment, input=given, capture_output=True, timeout=_GIT_SECONDS, check=True
+        )
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines() or [f"exit {error.returncode}"]
+        raise StoreError(f"git {words[0]} failed: {said[-1]}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StoreError(f"git {words[0]} failed: {error}") from error
+    return done.stdout.decode().strip()

@@ -1,0 +1,248 @@
+"""What the cells of a notebook call: ``start()`` joins a run or opens one, and the ``Run`` shows and records.
+
+The only importer of IPython. A scrap is glued in scrapbook's own format without importing scrapbook, which takes about
+a second; ``scrapbook.read_notebooks`` reads it on the other side.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.getipython import get_ipython
+from IPython.display import Markdown, display
+
+from retrain import environment, records, runbook, tables
+from retrain.checks import Model, Verdict
+from retrain.clock import Clock
+from retrain.errors import RetrainError
+from retrain.facts import Effect
+from retrain.opening import FOLDER_VARIABLE, NOTEBOOK_VARIABLE, open_run, records_root
+from retrain.provenance import actor
+from retrain.records import RunFolder
+from retrain.settings import Settings, load
+
+if TYPE_CHECKING:
+    from retrain.effects import Act
+    from retrain.service import Service
+    from retrain.warehouse import Answer, Production, Warehouse
+
+__all__ = ["Run", "glue", "live", "show", "start"]
+
+RELATED = ("model_drift", "data_quality")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, as the cells of one section see it."""
+
+    section: str
+    folder: RunFolder
+    policy: Any
+    clock: Clock
+    now: datetime
+    attempt: int
+
+    @property
+    def settings(self) -> Settings:
+        """The parameters in force."""
+        return self.folder.settings
+
+    @property
+    def model(self) -> str:
+        """The model's name in the warehouse and in the record."""
+        return self.folder.model
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The warehouse; it connects when it is first asked."""
+        return environment.warehouse(self.settings, run_id=self.folder.run_id)
+
+    @cached_property
+    def service(self) -> Service:
+        """The mlmonitoring service."""
+        return environment.service(self.settings)
+
+    @cached_property
+    def production(self) -> Answer[Production | None]:
+        """The newest promotion of this model in the warehouse: its baseline and the data it was trained on."""
+        return self.warehouse.production(self.model)
+
+    def outcome(self, section: str) -> str | None:
+        """Return the newest outcome of another section in this run, or None."""
+        told = self.folder.latest(section)
+        return None if told is None else str(told["verdict"]["outcome"])
+
+    def facts(self, section: str) -> Any:
+        """Return the newest facts of another section in this run, or None."""
+        told = self.folder.latest(section)
+        return None if told is None else _room(section).Facts.model_validate(told["facts"])
+
+    def say(self, kind: str, **body: Any) -> None:
+        """Append an entry to the run's record."""
+        self.folder.journal.append(kind, body)
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Record the wall seconds that are spent inside, waiting for somebody else."""
+        began = self.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.say("waited", what=what, seconds=round(self.clock.monotonic() - began, 3))
+
+    def perform(self, act: Act) -> Effect:
+        """Send an effect at most once and show what became of it."""
+        from retrain.effects import ModelLock, perform
+
+        lock = ModelLock(self.folder.path.parent.parent / "effects.lock")
+        effect = perform(act, record=self.folder.journal, clock=self.clock, lock=lock)
+        self.say("effect", effect=effect.model_dump(mode="json"), section=self.section, now=self.clock.now().isoformat())
+        show([effect])
+        return effect
+
+    def record(self, facts: Model) -> Verdict:
+        """Decide, show the verdict, and keep facts, policy and verdict in the record and as scraps."""
+        verdict: Verdict = _room(self.section).decide(facts, self.policy)
+        kept = {
+            "facts": facts.model_dump(mode="json"),
+            "policy": self.policy.model_dump(mode="json"),
+            "verdict": verdict.model_dump(mode="json"),
+        }
+        self.say("verdict", section=self.section, attempt=self.attempt, notebook=os.environ.get(NOTEBOOK_VARIABLE), **kept)
+        for name, value in kept.items():
+            glue(name, value)
+        display(Markdown(tables.verdict(verdict, _leads_to(self, verdict))))
+        return verdict
+
+
+def start(section: str, namespace: Mapping[str, Any]) -> Run:
+    """Join the run that is open, or open one, and show at the top what is in force.
+
+    ``namespace`` is the notebook's ``globals()``: a value that its parameters cell or the command line changed from the
+    policy's default goes before the parameters file. The runner's kernels join the run that it names; a notebook alone
+    joins ``run_id``, else the newest run that a person's notebook left open, else opens its own (``run_id = "new"``
+    always does).
+    """
+    folder = _join(namespace, section)
+    clock = environment.clock(folder.settings)
+    policy = _policy(section, folder, namespace)
+    now = datetime.fromisoformat(folder.opened["now"])
+    attempt = 1 + sum(verdict.outcome == "retry" for verdict in folder.verdicts())
+    run = Run(section=section, folder=folder, policy=policy, clock=clock, now=now, attempt=attempt)
+    run.say("section_started", section=section, attempt=attempt, actor=actor())
+    _report_errors(run)
+    display(Markdown(_header(run)))
+    return run
+
+
+def show(values: Any, *, shown: int = 10, empty: str = "none") -> None:
+    """Show models or mappings as a table, text as Markdown, and anything else as IPython does."""
+    if isinstance(values, str):
+        display(Markdown(values))
+    elif isinstance(values, Iterable) and not hasattr(values, "_repr_png_"):
+        display(Markdown(tables.table(values, shown=shown, empty=empty)))
+    else:
+        display(values)
+
+
+def live() -> Callable[[Any], None]:
+    """Return a function that shows a value in one place, each time in place of the last."""
+    handle = display(Markdown("…"), display_id=True)
+    return lambda value: handle.update(Markdown(value) if isinstance(value, str) else value)
+
+
+def glue(name: str, data: dict[str, Any]) -> None:
+    """Glue ``data`` (a JSON object) under ``name`` in the format of scrapbook's JSON encoder."""
+    payload = {"name": name, "data": data, "encoder": "json", "version": 1}
+    told = {"scrapbook": {"name": name, "data": True, "display": False}}
+    display({"application/scrapbook.scrap.json+json": payload}, metadata=told, raw=True)
+
+
+def _room(section: str) -> ModuleType:
+    package = "retrain.sections.related" if section in RELATED else "retrain.sections"
+    return importlib.import_module(f"{package}.{section}")
+
+
+def _join(namespace: Mapping[str, Any], section: str) -> RunFolder:
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return RunFolder(Path(named))
+    settings = environment.resolve(load(str(namespace.get("environment", "sandbox"))))
+    root = records_root(settings)
+    run_id = str(namespace.get("run_id", ""))
+    if run_id and run_id != "new":
+        return records.find(root, run_id)
+    open_run = None if run_id == "new" or section == runbook.FIRST else records.newest_open(root, settings)
+    return open_run or open_run(settings, {"by_notebook": True, "reason": f"notebook {section}"})
+
+
+def _policy(section: str, folder: RunFolder, namespace: Mapping[str, Any]) -> Any:
+    kind = _room(section).Policy
+    plain = kind().model_dump(mode="json")
+    given = {name: namespace[name] for name in kind.model_fields if name in namespace}
+    changed = {name: value for name, value in given.items() if value != plain[name]}
+    if section in RELATED:
+        return kind.model_validate(changed)
+    in_force = folder.settings.policy(section)
+    dotted = {f"{section}.{name}": value for name, value in changed.items()}
+    policy = folder.settings.changed(dotted, source="the parameters cell").policy(section)
+    for name in changed:
+        if getattr(policy, name) != getattr(in_force, name):
+            told = f"{section}.{name} was set in the notebook to {getattr(policy, name)}; the parameters in force say {getattr(in_force, name)}"
+            folder.journal.append("deviation", {"deviation": told})
+    return policy
+
+
+def _header(run: Run) -> str:
+    settings, opened = run.settings, run.folder.opened
+    loud = "**This is the sandbox: nothing here touches production.**" if settings.sandbox else (
+        "**PRODUCTION: what this notebook changes, it changes for real.**"
+    )  # fmt: skip
+    commit = (opened.get("commit") or "no commit")[:12] + (" (with local changes)" if opened.get("dirty") else "")
+    facts = {
+        "environment": settings.environment,
+        "model": run.model,
+        "run": run.folder.run_id,
+        "attempt": run.attempt,
+        "now (UTC)": f"{run.clock.now():%Y-%m-%d %H:%M:%S}",
+        "run opened at": f"{run.now:%Y-%m-%d %H:%M:%S}",
+        "actor": actor(),
+        "commit": commit,
+        "policy": settings.digest[:12],
+    }
+    lines = [{"": f"**{name}**", " ": tables.plain(value)} for name, value in facts.items()]
+    rows = "\n".join(f"| {line['']} | {line[' ']} |" for line in lines)
+    return f"{loud}\n\n| | |\n| --- | --- |\n{rows}"
+
+
+def _leads_to(run: Run, verdict: Verdict) -> str:
+    if run.section == runbook.LAST or run.section in RELATED:
+        return ""
+    after = runbook.section(runbook.following(verdict))
+    return f"**Next:** {after.title}: `retrain step {after.name} --run {run.folder.run_id}`"
+
+
+def _report_errors(run: Run) -> None:
+    """Make an error of retrain's read as one sentence, and keep it in the record."""
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    if shell is None:
+        return
+
+    def told(
+        shell: Any, kind: type[BaseException], error: BaseException, trace: TracebackType, tb_offset: int | None = None
+    ) -> list[str]:
+        run.say("error", section=run.section, error=kind.__name__, message=str(error), exit_code=error.exit_code)  # type: ignore[attr-defined]
+        lines = [f"{kind.__name__}: {error}"]
+        shell._showtraceback(kind, error, lines)
+        return lines
+
+    shell.set_custom_exc((RetrainError,), told)

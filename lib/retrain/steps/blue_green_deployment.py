@@ -1,0 +1,77 @@
+"""Steps of *Blue-green deployment*: the slots, the scores that tell two models apart, one swap, and a look after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from retrain.acts import Fingerprint, swap_act
+from retrain.facts import Effect, Slots
+from retrain.sections import blue_green_deployment, staging_smoke_tests
+from retrain.steps import staging_smoke_tests as smoke
+from retrain.warehouse import Answer
+
+if TYPE_CHECKING:
+    from retrain.notebook import Run
+
+__all__ = ["fingerprint", "opened_by", "smoke_test_again", "swap"]
+
+Rows = tuple[dict[str, Any], ...]
+
+
+def opened_by(run: Run) -> blue_green_deployment.Facts:
+    """Return what this run knows before the swap: the gate, the smoke test, whether anything serves."""
+    gate = run.facts("evaluation_gate")
+    return blue_green_deployment.Facts(
+        gate=run.outcome("evaluation_gate"),
+        smoke_tests=run.outcome("staging_smoke_tests"),
+        first_promotion=bool(gate and gate.first_promotion),
+    )
+
+
+def fingerprint(run: Run, rows: Answer[Rows], told: Slots) -> Fingerprint | None:
+    """Return what tells the two models apart where the service does not tell its slots, or None.
+
+    The scores of production are kept in the record: a roll back is seen by them.
+    """
+    if told.attested:
+        return None
+    print_ = Fingerprint(take=lambda: run.service.predict(rows.value).scores)
+    if not print_.is_steady():
+        return None
+    run.say("fingerprint", scores=list(print_.take()), rows_sha256=rows.evidence[0].result_sha256)
+    return print_
+
+
+def swap(run: Run, before: blue_green_deployment.Facts, slots: Slots, print_: Fingerprint | None) -> Effect:
+    """Swap the slots at most once in this run, unless something stands in the way."""
+    stopped = blue_green_deployment.may_swap(before, run.policy)
+    if stopped is not None:
+        return Effect(effect="swap", detail=f"not sent: {stopped.sentence}")
+    act = swap_act(
+        run.service,
+        candidate=smoke.candidate_version(run),
+        former=slots.active,
+        fingerprint=print_,
+        minimum=run.policy.minimum_observation,
+        observe_seconds=run.policy.observe_seconds,
+    )
+    return run.perform(act)
+
+
+def smoke_test_again(run: Run, rows: Answer[Rows], effect: Effect) -> str | None:
+    """Repeat the smoke test right after the swap where nothing showed which slot answered the first; its outcome."""
+    first = run.facts("staging_smoke_tests")
+    if effect.outcome != "applied" or first is None or first.answered_by is not None:
+        return None
+    told = smoke.smoke_test(run, rows, Slots())
+    facts = staging_smoke_tests.Facts(
+        gate="passed",
+        scores=told.scores,
+        latencies_seconds=told.latencies_seconds,
+        invalid=told.invalid,
+        timeouts=told.timeouts,
+        evidence={"Predictions answered": (told.evidence,)},
+    )
+    verdict = staging_smoke_tests.decide(facts, run.settings.staging_smoke_tests.model_copy(update={"minimum_observation": "response"}))
+    run.say("smoke_again", facts=facts.model_dump(mode="json"), verdict=verdict.model_dump(mode="json"))
+    return verdict.outcome

@@ -1,0 +1,41 @@
+"""Steps of *Prerequisites*: the runbook's three queries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from retrain.facts import Incident
+from retrain.warehouse import Answer, NewSamples
+
+if TYPE_CHECKING:
+    from retrain.notebook import Run
+
+__all__ = ["new_samples", "open_incidents", "quality", "watermark"]
+
+
+def watermark(run: Run) -> datetime | None:
+    """Return up to when the serving version has seen data: the runbook's last training date."""
+    production = run.production.value
+    return (production.reference_end or production.trained_at) if production else None
+
+
+def new_samples(run: Run, since: datetime | None) -> Answer[NewSamples | None]:
+    """Count the rows since the watermark; None where there is no watermark to count from."""
+    if since is None:
+        return Answer(None, run.production.evidence)
+    with run.waiting("warehouse"):
+        told = run.warehouse.new_samples(since=since, until=run.now)
+    return Answer(told.value, told.evidence)
+
+
+def quality(run: Run) -> Answer[dict[str, int]]:
+    """Count the data-quality runs of the last day by status."""
+    with run.waiting("warehouse"):
+        return run.warehouse.quality(now=run.now, hours=run.policy.quality_window_hours)
+
+
+def open_incidents(run: Run) -> Answer[tuple[Incident, ...]]:
+    """Return the open incidents that block."""
+    with run.waiting("warehouse"):
+        return run.warehouse.open_incidents(run.policy.blocking_severities)

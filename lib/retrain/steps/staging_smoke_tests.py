@@ -1,0 +1,61 @@
+"""Steps of *Promote to staging* and *Smoke tests*: the slots, a hundred recent rows, a hundred predictions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from retrain import pictures
+from retrain.answers import Smoke
+from retrain.facts import Slots
+from retrain.pictures import Picture
+from retrain.warehouse import Answer
+
+if TYPE_CHECKING:
+    from retrain.notebook import Run
+
+__all__ = ["candidate_version", "latency_picture", "p99", "sample_rows", "slots", "smoke_test"]
+
+Rows = tuple[dict[str, Any], ...]
+
+
+def slots(run: Run) -> Slots:
+    """Return which version is in which slot, where the service tells."""
+    health = run.service.health()
+    return health.slots if health else Slots()
+
+
+def candidate_version(run: Run) -> str | None:
+    """Return the version that the gate judged in this run, or that the service says was trained last."""
+    judged = run.facts("evaluation_gate")
+    if judged is not None and judged.candidate is not None and judged.candidate.version:
+        return str(judged.candidate.version)
+    return run.service.status().version
+
+
+def sample_rows(run: Run) -> Answer[Rows]:
+    """Draw the run's sample of recent rows, feature values only: the same rows each time it is asked in one run."""
+    policy = run.settings.staging_smoke_tests
+    with run.waiting("warehouse"):
+        since = run.now - timedelta(days=policy.sample_window_days)
+        return run.warehouse.sample_rows(policy.sample_predictions, since=since, until=run.now)
+
+
+def smoke_test(run: Run, rows: Answer[Rows], told: Slots) -> Smoke:
+    """Send one request a row: to the standby slot where the service tells its slots, else as it answers."""
+    policy = run.settings.staging_smoke_tests
+    slot = "standby" if told.attested else None
+    return run.service.smoke(rows.value, slot=slot, concurrency=policy.concurrency, warm_up=policy.warm_up_requests)
+
+
+def p99(latencies: tuple[float | None, ...]) -> float | None:
+    """Return the 99th percentile of latencies (seconds) by nearest rank, or None where none was measured."""
+    known = sorted(value for value in latencies if value is not None)
+    return known[ceil(0.99 * len(known)) - 1] if known else None
+
+
+def latency_picture(run: Run, smoke: Smoke) -> Picture:
+    """Draw the latencies with their 99th percentile and the ceiling."""
+    ceiling = run.settings.staging_smoke_tests.latency_p99_ceiling_seconds
+    return pictures.latencies(smoke.latencies_seconds, p99=p99(smoke.latencies_seconds), ceiling=ceiling)

@@ -1,0 +1,89 @@
+"""Steps of *Training Configuration*: trigger once, wait with a progress bar, keep the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from retrain.acts import training_act
+from retrain.answers import TrainingStatus
+from retrain.errors import RetrainError
+from retrain.facts import Effect, Remedy
+from retrain.sections import if_retraining_fails
+
+if TYPE_CHECKING:
+    from retrain.notebook import Run
+
+__all__ = ["Waited", "progress", "remedy_in_force", "request_body", "trigger", "wait"]
+
+_BAR = 30
+
+
+@dataclass(frozen=True)
+class Waited:
+    """How the training ended, as far as was waited (wall seconds)."""
+
+    status: TrainingStatus | None
+    seconds: float
+    deadline_passed: bool
+
+
+def remedy_in_force(run: Run) -> Remedy | None:
+    """Return the one change that *If Retraining Fails* decided for this attempt, or None for the first."""
+    told = run.folder.latest("if_retraining_fails")
+    if told is None or told["verdict"]["outcome"] != "retry":
+        return None
+    facts = if_retraining_fails.Facts.model_validate(told["facts"])
+    return if_retraining_fails.remedy(facts, if_retraining_fails.Policy.model_validate(told["policy"]))
+
+
+def request_body(run: Run) -> dict[str, Any]:
+    """Return the runbook's two fields, what the settings add, and the remedy of this attempt."""
+    remedy = remedy_in_force(run)
+    body = {"model_type": run.policy.model_type, "data_version": run.policy.data_version, **run.policy.extra_body}
+    return {**body, **(remedy.body if remedy else {})}
+
+
+def trigger(run: Run, body: dict[str, Any]) -> Effect:
+    """Send the request at most once in this attempt, and see that the training began; nothing before *ready*."""
+    if run.outcome("prerequisites") != "ready":
+        return Effect(effect="training", detail="not sent: the prerequisites have not passed in this run")
+    return run.perform(training_act(run.service, body, attempt=run.attempt, poll_seconds=run.policy.poll_seconds))
+
+
+def wait(run: Run, effect: Effect, live: Callable[[str], None]) -> Waited:
+    """Look at the training's status until it has ended or the deadline has passed; ``live`` is shown each look."""
+    if effect.outcome != "applied":
+        return Waited(None, 0.0, deadline_passed=False)
+    began = run.clock.monotonic()
+    deadline = began + run.policy.deadline_minutes * 60
+    with run.waiting("training"):
+        status = _look(run)
+        while not _ended(status) and run.clock.monotonic() < deadline:
+            live(progress(status))
+            run.clock.sleep(min(run.policy.poll_seconds, max(0.0, deadline - run.clock.monotonic())))
+            status = _look(run) or status
+    live(progress(status))
+    return Waited(status, run.clock.monotonic() - began, deadline_passed=not _ended(status))
+
+
+def progress(status: TrainingStatus | None) -> str:
+    """Return a bar and the service's own word."""
+    if status is None:
+        return "the service does not answer"
+    done = 1.0 if status.phase == "completed" else status.progress or 0.0
+    bar = "█" * round(done * _BAR) + "░" * (_BAR - round(done * _BAR))
+    return f"`{bar}` {done:.0%} {status.phase or 'status missing'}"
+
+
+def _look(run: Run) -> TrainingStatus | None:
+    """Return the status, or None where it cannot be read now: the next look may tell."""
+    try:
+        return run.service.status()
+    except RetrainError:
+        return None
+
+
+def _ended(status: TrainingStatus | None) -> bool:
+    return status is not None and status.phase in ("completed", "failed")

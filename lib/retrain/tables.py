@@ -1,0 +1,70 @@
+"""Markdown for people: tables and verdicts that read whole in an untrusted notebook, and cannot run anything.
+
+Text from outside (a service's answer, a table's column) is escaped before it stands in Markdown.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from retrain.checks import Verdict
+
+__all__ = ["plain", "rows_of", "table", "verdict"]
+
+_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]#~|!"} | {"\n": " ", "\r": " ", "$": "&#36;"})
+
+
+def plain(value: Any) -> str:
+    """Return ``value`` as text that Markdown and HTML take literally; None reads *missing*."""
+    if value is None:
+        return "*missing*"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = f"{value:,.4g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+    return html.escape(text, quote=False).translate(_MARKDOWN)
+
+
+def rows_of(values: Iterable[BaseModel | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return models or mappings as rows."""
+    return [value.model_dump() if isinstance(value, BaseModel) else dict(value) for value in values]
+
+
+def table(values: Iterable[BaseModel | Mapping[str, Any]], *, shown: int = 10, empty: str = "none") -> str:
+    """Return a Markdown table of the first ``shown`` rows, and say how many there are in all."""
+    rows = rows_of(values)
+    if not rows:
+        return f"*{empty}*"
+    names = list(rows[0])
+    lines = [_line(name.replace("_", " ") for name in names), _line("---" for _ in names)]
+    lines += [_line(plain(row.get(name)) for name in names) for row in rows[:shown]]
+    more = f"\n\nshowing {shown} of {len(rows):,}" if len(rows) > shown else ""
+    return "\n".join(lines) + more
+
+
+def verdict(said: Verdict, leads_to: str = "") -> str:
+    """Return a verdict: the sentence that decides, the checks (the word first), what would have flipped it."""
+    checks: Sequence[dict[str, Any]] = [
+        {
+            "status": check.status.value,
+            "check": check.name,
+            "requirement": check.requirement,
+            "observed": check.observed,
+            "why": check.reason,
+        }
+        for check in said.checks
+    ]
+    parts = [f"### Verdict: **{plain(said.outcome)}**", plain(said.sentence), table(checks, shown=50, empty="no checks")]
+    if said.flip:
+        parts.append(f"**What would have flipped it:** {plain(said.flip)}")
+    parts += [f"**Deviation:** {plain(deviation)}" for deviation in said.deviations]
+    if leads_to:
+        parts.append(leads_to)
+    return "\n\n".join(parts)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

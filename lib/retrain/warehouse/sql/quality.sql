@@ -1,0 +1,11 @@
+-- Runbook, Prerequisites 2: how the data-quality runs of the last day ended.
+-- The day ends at the run's own instant, so that the same question has the same answer later.
+-- Result, one row a status: status VARCHAR (NULL stays NULL), runs INTEGER.
+SELECT
+  status,
+  COUNT(*) AS runs
+FROM {data_quality}
+WHERE timestamp >= CAST(? AS TIMESTAMP_NTZ)
+  AND timestamp <= CAST(? AS TIMESTAMP_NTZ)
+GROUP BY status
+ORDER BY status

@@ -1,0 +1,46 @@
+"""Each picture is a PNG with a text that says the same, also when nothing was measured."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from retrain import pictures
+from retrain.facts import FeatureDrift, Metrics, Window
+
+START = datetime(2013, 6, 1, tzinfo=UTC)
+WINDOWS = [
+    Window(
+        window_start=START + timedelta(minutes=minute),
+        window_end=START + timedelta(minutes=minute + 1),
+        f1=None if minute == 3 else 0.9 - minute / 100,
+        latency_p99_seconds=0.05,
+    )
+    for minute in range(6)
+]
+DRIFT = [
+    FeatureDrift(feature="temperature", psi=1.2, reference_rows=1000, current_rows=900),
+    FeatureDrift(feature="carrier", psi=None, reference_rows=1000, current_rows=9),
+]
+MODEL = Metrics(f1=0.88, auc_roc=0.97, precision=0.9, recall=None)
+
+
+@pytest.mark.parametrize(
+    ("draw", "says"),
+    [
+        (lambda: pictures.f1_over_time(WINDOWS, baseline=0.9, tolerance=0.05), "the last is 0.850"),
+        (lambda: pictures.f1_over_time([], baseline=None, tolerance=0.05), "0 windows; baseline missing"),
+        (lambda: pictures.psi_by_feature(DRIFT, aggregate=1.2, ceiling=0.3), "temperature 1.200"),
+        (lambda: pictures.psi_by_feature([], aggregate=None, ceiling=0.3), "the largest: none"),
+        (lambda: pictures.psi_over_time({"carrier": [(START, 0.1), (START, None)]}, ceiling=0.3), "carrier"),
+        (lambda: pictures.latencies([0.01, None, 0.02], p99=0.02, ceiling=1), "2 latencies, p99 0.020"),
+        (lambda: pictures.latencies([], p99=None, ceiling=1), "p99 missing"),
+        (lambda: pictures.candidate_against_production(MODEL, None, {"precision": 0.85}), "recall missing"),
+        (lambda: pictures.watch(WINDOWS, baseline=0.9, tolerance=0.05, ceiling=1), "6 windows watched"),
+        (lambda: pictures.watch([], baseline=None, tolerance=0.05, ceiling=1), "0 windows watched"),
+    ],
+)
+def test_a_picture_is_a_png_and_says_in_words_what_it_shows(draw: Callable[[], pictures.Picture], says: str) -> None:
+    told = draw()
+    assert told._repr_png_().startswith(b"\x89PNG")
+    assert says in repr(told)

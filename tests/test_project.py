@@ -1,0 +1,42 @@
+"""The project's own files agree with each other."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=~! ]", requirement)[0].lower().replace("_", "-") for requirement in requirements}
+
+
+def test_environment_yml_lists_what_pyproject_depends_on() -> None:
+    listed = YAML(typ="safe").load(ROOT / "environment.yml")["dependencies"]
+    pip = next(item["pip"] for item in listed if isinstance(item, dict))
+    assert [item for item in pip if not item.startswith("--editable")] == PROJECT["dependencies"]
+    assert "--editable .[sandbox,dev]" in pip
+    assert f"python{PROJECT['requires-python']}" in listed
+
+
+def test_the_lock_file_pins_every_dependency_with_hashes_and_names_no_registry() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pinned = set(re.findall(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==", lock, re.MULTILINE))
+    wanted = names(PROJECT["dependencies"]).union(*(names(extra) for extra in PROJECT["optional-dependencies"].values()))
+    wanted = {name.replace(".", "-") for name in wanted}
+    assert wanted <= {name.replace(".", "-") for name in pinned}
+    assert lock.count("--hash=sha256:") > len(pinned)
+    assert "://" not in lock
+
+
+@pytest.mark.parametrize("target", ["install", "run", "test", "lint", "lock"])
+def test_the_makefile_has_the_target(target: str) -> None:
+    assert re.search(rf"^{target}:.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_ci_runs_the_tests() -> None:
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
