@@ -27,7 +27,9 @@ def check(status: Status) -> Check:
         (1.0001, "≤", 1, Status.FAIL),
     ],
 )
-def test_each_relation_is_as_strict_as_it_is_written(observed: float, relation: str, limit: float, status: Status) -> None:
+def test_each_relation_is_as_strict_as_it_is_written(
+    observed: float, relation: str, limit: float, status: Status
+) -> None:
     assert compare("x", observed, relation, limit).status is status  # type: ignore[arg-type]
 
 

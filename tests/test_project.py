@@ -26,7 +26,9 @@ def test_environment_yml_lists_what_pyproject_depends_on() -> None:
 def test_the_lock_file_pins_every_dependency_with_hashes_and_names_no_registry() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     pinned = set(re.findall(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==", lock, re.MULTILINE))
-    wanted = names(PROJECT["dependencies"]).union(*(names(extra) for extra in PROJECT["optional-dependencies"].values()))
+    wanted = names(PROJECT["dependencies"]).union(
+        *(names(extra) for extra in PROJECT["optional-dependencies"].values())
+    )
     wanted = {name.replace(".", "-") for name in wanted}
     assert wanted <= {name.replace(".", "-") for name in pinned}
     assert lock.count("--hash=sha256:") > len(pinned)

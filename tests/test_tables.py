@@ -35,7 +35,9 @@ def test_an_empty_table_says_so() -> None:
 
 def test_a_verdict_shows_the_word_first_then_why_and_what_would_have_flipped_it() -> None:
     failed = compare("Recall", 0.7, "≥", 0.8)
-    verdict = Verdict(section="evaluation_gate", outcome="rejected", checks=(failed,), sentence="Recall is low.", flip="0.8")
+    verdict = Verdict(
+        section="evaluation_gate", outcome="rejected", checks=(failed,), sentence="Recall is low.", flip="0.8"
+    )
     told = tables.verdict(verdict, "**Next:** If Retraining Fails")
     assert told.startswith("### Verdict: **rejected**\n\nRecall is low.")
     assert "| FAIL | Recall |" in told

@@ -12,7 +12,6 @@ import typer
 from retrain.errors import RetrainError, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from retrain.decision import Decision
     from retrain.settings import Settings
 
@@ -76,6 +75,26 @@ def step(
     _tell(decision, as_json=as_json, code=0)
 
 
+@app.command()
+def rollback(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run whose swap is to be undone, or 'latest'.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the record.")],
+    environment: Environment = None,
+    parameters: Parameters = None,
+    assignments: Assignments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the version back that served before a run's swap: once, and seen to serve. CHANGES PRODUCTION."""
+    from retrain import runner
+    from retrain.console import Progress
+
+    settings = _settings(environment, parameters, assignments)
+    folder = _find(run_id, settings, None)
+    with Progress(quiet=as_json) as progress:
+        decision = runner.roll_back(settings, folder, reason=reason, listener=progress)
+    _tell(decision, as_json=as_json, code=0 if decision.outcome == "rolled_back" else None)
+
+
 @app.command("runs")
 def list_runs(
     environment: Environment = None,
@@ -90,7 +109,9 @@ def list_runs(
     root = records_folder or _records_root(_settings(environment, None, None))
     told = [decision.read(folder) for folder in records.runs(root, model)]
     if as_json:
-        _print_json([{"run_id": run.run_id, "model": run.model, "outcome": run.outcome, "reason": run.reason} for run in told])
+        _print_json(
+            [{"run_id": run.run_id, "model": run.model, "outcome": run.outcome, "reason": run.reason} for run in told]
+        )
     else:
         print_runs(told, root)
 
@@ -146,7 +167,7 @@ def _request(reason: str, priority: str) -> Any:
             raise UsageError("--priority belongs to a manual request: say --reason too")
         return None
     try:
-        return Request(reason=reason.strip(), priority=priority.lower() or "normal", by=actor())  # type: ignore[arg-type]
+        return Request(reason=reason.strip(), priority=priority.lower() or "normal", by=actor())
     except ValidationError as wrong:
         raise UsageError(f"--priority {priority!r}: say high, normal or low") from wrong
 

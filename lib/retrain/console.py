@@ -48,7 +48,9 @@ class Progress:
         self._status.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Leave the terminal clean."""
         self._status.stop()
 
@@ -70,12 +72,15 @@ def print_decision(decision: Decision) -> None:
     for section in decision.sections:
         for check in section.checks:
             status = f"[{_COLOUR[check.status.value]}]{check.status.value}[/]"
-            checks.add_row(section.section, escape(check.name), status, escape(check.observed), escape(check.requirement))
+            checks.add_row(
+                section.section, escape(check.name), status, escape(check.observed), escape(check.requirement)
+            )
     if checks.row_count:
         console.print(checks)
     for effect in decision.effects:
         sent = "sent once" if effect.sent else "not sent"
-        console.print(f"changed outside: {effect.effect}: {sent}, {effect.outcome} ({escape(effect.detail or effect.observed_by)})")
+        why = escape(effect.detail or effect.observed_by)
+        console.print(f"changed outside: {effect.effect}: {sent}, {effect.outcome} ({why})")
     for deviation in decision.deviations:
         console.print(f"deviation: {escape(deviation)}")
     timing = decision.timing

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import Field
+
 from retrain import runbook
 from retrain.checks import Check, Figure, Model, Verdict
 from retrain.facts import Effect
@@ -43,7 +45,7 @@ class Decision(Model):
     exit_code: int
     reason: str = ""
     record: str
-    opened: dict[str, Any] = {}
+    opened: dict[str, Any] = Field({})
     sections: tuple[SectionTold, ...] = ()
     effects: tuple[Effect, ...] = ()
     deviations: tuple[str, ...] = ()

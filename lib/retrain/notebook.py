@@ -76,6 +76,12 @@ class Run:
         """The newest promotion of this model in the warehouse: its baseline and the data it was trained on."""
         return self.warehouse.production(self.model)
 
+    @cached_property
+    def swapper(self) -> RunFolder:
+        """The run whose swap a roll back undoes: the one that a person named, or this one."""
+        named = self.folder.opened.get("undoes")
+        return records.find(self.folder.path.parents[2], str(named)) if named else self.folder
+
     def outcome(self, section: str) -> str | None:
         """Return the newest outcome of another section in this run, or None."""
         told = self.folder.latest(section)
@@ -105,7 +111,9 @@ class Run:
 
         lock = ModelLock(self.folder.path.parent.parent / "effects.lock")
         effect = perform(act, record=self.folder.journal, clock=self.clock, lock=lock)
-        self.say("effect", effect=effect.model_dump(mode="json"), section=self.section, now=self.clock.now().isoformat())
+        self.say(
+            "effect", effect=effect.model_dump(mode="json"), section=self.section, now=self.clock.now().isoformat()
+        )
         show([effect])
         return effect
 
@@ -117,7 +125,9 @@ class Run:
             "policy": self.policy.model_dump(mode="json"),
             "verdict": verdict.model_dump(mode="json"),
         }
-        self.say("verdict", section=self.section, attempt=self.attempt, notebook=os.environ.get(NOTEBOOK_VARIABLE), **kept)
+        self.say(
+            "verdict", section=self.section, attempt=self.attempt, notebook=os.environ.get(NOTEBOOK_VARIABLE), **kept
+        )
         for name, value in kept.items():
             glue(name, value)
         display(Markdown(tables.verdict(verdict, _leads_to(self, verdict))))
@@ -181,8 +191,8 @@ def _join(namespace: Mapping[str, Any], section: str) -> RunFolder:
     run_id = str(namespace.get("run_id", ""))
     if run_id and run_id != "new":
         return records.find(root, run_id)
-    open_run = None if run_id == "new" or section == runbook.FIRST else records.newest_open(root, settings)
-    return open_run or open_run(settings, {"by_notebook": True, "reason": f"notebook {section}"})
+    joined = None if run_id == "new" or section == runbook.FIRST else records.newest_open(root, settings)
+    return joined or open_run(settings, {"by_notebook": True, "reason": f"notebook {section}"})
 
 
 def _policy(section: str, folder: RunFolder, namespace: Mapping[str, Any]) -> Any:
@@ -197,7 +207,8 @@ def _policy(section: str, folder: RunFolder, namespace: Mapping[str, Any]) -> An
     policy = folder.settings.changed(dotted, source="the parameters cell").policy(section)
     for name in changed:
         if getattr(policy, name) != getattr(in_force, name):
-            told = f"{section}.{name} was set in the notebook to {getattr(policy, name)}; the parameters in force say {getattr(in_force, name)}"
+            here, there = getattr(policy, name), getattr(in_force, name)
+            told = f"{section}.{name} was set in the notebook to {here}; the parameters in force say {there}"
             folder.journal.append("deviation", {"deviation": told})
     return policy
 
@@ -233,7 +244,7 @@ def _leads_to(run: Run, verdict: Verdict) -> str:
 
 def _report_errors(run: Run) -> None:
     """Make an error of retrain's read as one sentence, and keep it in the record."""
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     if shell is None:
         return
 

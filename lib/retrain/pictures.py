@@ -1,4 +1,4 @@
-"""Pictures where people would rather look. Each takes facts and limits and returns a PNG with a text that says the same.
+"""Pictures where people would rather look: facts and limits in, a PNG out, with a text that says the same.
 
 Drawn without pyplot: no global state, no backend, nothing left open.
 """
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "candidate_against_production", "f1_over_time", "latencies", "psi_by_feature", "psi_over_time", "watch"]
+__all__ = [
+    "Picture",
+    "candidate_against_production",
+    "f1_over_time",
+    "latencies",
+    "psi_by_feature",
+    "psi_over_time",
+    "watch",
+]
 
 _BLUE, _RED, _GREY, _AMBER = "#2f6690", "#b23a48", "#8d99ae", "#d58936"
 
@@ -51,7 +59,9 @@ def f1_over_time(windows: Sequence[Window], *, baseline: float | None, tolerance
     return _picture(figure, axes, f"F1 in {len(told)} windows{last}; baseline {_said(baseline)}.")
 
 
-def psi_by_feature(drift: Sequence[FeatureDrift], *, aggregate: float | None, ceiling: float, shown: int = 15) -> Picture:
+def psi_by_feature(
+    drift: Sequence[FeatureDrift], *, aggregate: float | None, ceiling: float, shown: int = 15
+) -> Picture:
     """Draw PSI of the features that drifted most, with the aggregate and its ceiling."""
     told = sorted((item for item in drift if item.psi is not None), key=lambda item: item.psi or 0)[-shown:]
     figure, axes = _axes("PSI by feature", height=1.2 + 0.24 * max(len(told), 1))
@@ -88,17 +98,27 @@ def latencies(seconds: Sequence[float | None], *, p99: float | None, ceiling: fl
     return _picture(figure, axes, f"{len(known)} latencies, p99 {_said(p99)} s, ceiling {ceiling:g} s.")
 
 
-def candidate_against_production(candidate: Metrics | None, production: Metrics | None, floors: Mapping[str, float | None]) -> Picture:
+def candidate_against_production(
+    candidate: Metrics | None, production: Metrics | None, floors: Mapping[str, float | None]
+) -> Picture:
     """Draw the four figures of candidate and production side by side, with the floor of each."""
     names = ("f1", "auc_roc", "precision", "recall")
     figure, axes = _axes("Candidate against production")
     for offset, who, model, colour in ((-0.2, "production", production, _GREY), (0.2, "candidate", candidate, _BLUE)):
-        told = [(place, getattr(model, name)) for place, name in enumerate(names) if model and getattr(model, name) is not None]
-        axes.bar([place + offset for place, _ in told], [value for _, value in told], width=0.38, color=colour, label=who)
+        told = [
+            (place, getattr(model, name))
+            for place, name in enumerate(names)
+            if model and getattr(model, name) is not None
+        ]
+        axes.bar(
+            [place + offset for place, _ in told], [value for _, value in told], width=0.38, color=colour, label=who
+        )
     for place, name in enumerate(names):
         floor = floors.get(name)
         if floor is not None:
-            axes.hlines(floor, place - 0.42, place + 0.42, color=_RED, linestyle="--", label="floor" if place == 0 else None)
+            axes.hlines(
+                floor, place - 0.42, place + 0.42, color=_RED, linestyle="--", label="floor" if place == 0 else None
+            )
     axes.set_xticks(range(len(names)), ["F1", "AUC-ROC", "precision", "recall"])
     axes.set_ylim(0.5, 1.0)
     said = ", ".join(f"{name} {_said(getattr(candidate, name, None))}" for name in names)
@@ -110,7 +130,11 @@ def watch(windows: Sequence[Window], *, baseline: float | None, tolerance: float
     figure, axes = _axes("The watch: F1", height=4.6, rows=2)
     upper, lower = figure.axes[0], figure.axes[1]
     f1 = [(window.window_start, window.f1) for window in windows if window.f1 is not None]
-    p99 = [(window.window_start, window.latency_p99_seconds) for window in windows if window.latency_p99_seconds is not None]
+    p99 = [
+        (window.window_start, window.latency_p99_seconds)
+        for window in windows
+        if window.latency_p99_seconds is not None
+    ]
     upper.plot([at for at, _ in f1], [value for _, value in f1], color=_BLUE, marker="o", markersize=3, label="F1")
     if baseline is not None:
         upper.axhline(baseline, color=_GREY, label=f"baseline {baseline:.3f}")

@@ -108,9 +108,7 @@ def create(root: Path, settings: Settings, opened: Mapping[str, Any]) -> RunFold
     model = settings.model or ""
     if not _SAFE.fullmatch(model):
         raise UsageError(f"model: {model!r} cannot name a folder; use letters, digits, '-', '_' and '.'")
-    opened_at = wall()
-    stamp = f"{opened_at:%Y%m%dT%H%M%S}{opened_at.microsecond // 1000:03d}Z"
-    path = root / model / "runs" / f"{stamp}-{secrets.token_hex(3)}"
+    path = root / model / "runs" / f"{wall():%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(3)}"
     path.mkdir(parents=True)
     write_atomically(path / "parameters.json", settings.model_dump_json(indent=2) + "\n")
     folder = RunFolder(path)

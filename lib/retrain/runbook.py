@@ -16,7 +16,18 @@ from retrain.errors import UsageError, nearest
 if TYPE_CHECKING:
     from retrain.checks import Verdict
 
-__all__ = ["END", "EXIT_CODES", "FIRST", "LAST", "SECTIONS", "Section", "exit_code", "following", "run_outcome", "section"]
+__all__ = [
+    "END",
+    "EXIT_CODES",
+    "FIRST",
+    "LAST",
+    "SECTIONS",
+    "Section",
+    "exit_code",
+    "following",
+    "run_outcome",
+    "section",
+]
 
 END = "decision_record"
 """Whatever happens, a run ends with its decision record."""
@@ -101,7 +112,7 @@ def run_outcome(verdicts: Sequence[Verdict]) -> str:
     """Return the outcome of a run from its verdicts in the order they were reached.
 
     The last one decides; a roll back and a failure also look at what led to them. A verdict that needed an earlier
-    section and found none is ``blocked``. A verdict from which a run cannot end is ``incomplete``; none at all, ``error``.
+    section and found none is ``blocked``. One from which a run cannot end is ``incomplete``; none at all, ``error``.
     """
     told = [verdict for verdict in verdicts if verdict.section != LAST]
     if not told:

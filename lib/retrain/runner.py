@@ -20,7 +20,7 @@ from retrain.opening import FOLDER_VARIABLE, NOTEBOOK_VARIABLE, open_run, record
 from retrain.records import RunFolder
 from retrain.settings import Settings, project_root
 
-__all__ = ["Listener", "run", "step"]
+__all__ = ["Listener", "roll_back", "run", "step"]
 
 Listener = Callable[[str, dict[str, Any]], None]
 """Told of each section as it starts and ends: ``("started" | "ended", {...})``."""
@@ -72,13 +72,30 @@ def _record_decision(
     return outcome, reason
 
 
-def step(settings: Settings, section: str, *, folder: RunFolder | None = None, listener: Listener = lambda *_: None) -> Decision:
+def step(
+    settings: Settings, section: str, *, folder: RunFolder | None = None, listener: Listener = lambda *_: None
+) -> Decision:
     """Run one section in ``folder``, or in a run of its own that stays open; return what the record says so far."""
     settings = folder.settings if folder else environment.resolve(settings)
     name = runbook.section(section).name
     with _holding(settings):
         folder = folder or open_run(settings, {"by_notebook": True, "reason": f"step {name}"})
         _execute(folder, settings, name, listener)
+    return decision.read(folder)
+
+
+def roll_back(settings: Settings, swapped: RunFolder, *, reason: str, listener: Listener = lambda *_: None) -> Decision:
+    """Undo the swap of the run ``swapped`` in a run of its own, and return its decision."""
+    started = time.monotonic()
+    settings = environment.resolve(settings)
+    with _holding(settings):
+        folder = open_run(settings, {"reason": reason, "undoes": swapped.run_id})
+        try:
+            _execute(folder, settings, "rollback", listener)
+            outcome, why = runbook.run_outcome(folder.verdicts()), ""
+        except RetrainError as broken:
+            outcome, why = "error", str(broken)
+        _close(folder, *_record_decision(folder, settings, listener, outcome, why), time.monotonic() - started)
     return decision.read(folder)
 
 
@@ -142,4 +159,3 @@ def _holding(settings: Settings) -> Iterator[None]:
     place.mkdir(parents=True, exist_ok=True)
     with ModelLock(Path(place) / "run.lock"):
         yield
-

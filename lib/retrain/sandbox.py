@@ -16,6 +16,7 @@ from retrain.settings import Settings, project_root
 
 if TYPE_CHECKING:
     import typer
+
     from retrain_sandbox import World
 
 __all__ = ["commands", "connect_arguments", "fill", "home", "now_of"]

@@ -1,7 +1,7 @@
 """The mlmonitoring service, as the runbook documents it: trigger, status, predictions, reload.
 
 Only what is documented is sent; a health endpoint, a job id, slots or versions are used where they come. Reading is
-in ``retrain.answers``; what happens on the wire in ``retrain.wire``.
+in ``retrain.replies``; what happens on the wire in ``retrain.wire``.
 """
 
 from __future__ import annotations
@@ -19,19 +19,11 @@ from typing import Any, Self
 
 import httpx
 
-from retrain.answers import (
-    Answer,
-    Health,
-    Prediction,
-    Smoke,
-    TrainingStatus,
-    read_health,
-    read_prediction,
-    read_status,
-)
+from retrain.answers import Answer, Health, Prediction, Smoke, TrainingStatus
 from retrain.checks import Evidence, measured
 from retrain.clock import Clock, EnvironmentClock
 from retrain.errors import UsageError, nearest
+from retrain.replies import read_health, read_prediction, read_status
 from retrain.wire import ServiceUnavailable, Wire
 
 __all__ = ["Answer", "Health", "Prediction", "Service", "ServiceUnavailable", "Smoke", "TrainingStatus"]

@@ -57,7 +57,11 @@ def verdict(said: Verdict, leads_to: str = "") -> str:
         }
         for check in said.checks
     ]
-    parts = [f"### Verdict: **{plain(said.outcome)}**", plain(said.sentence), table(checks, shown=50, empty="no checks")]
+    parts = [
+        f"### Verdict: **{plain(said.outcome)}**",
+        plain(said.sentence),
+        table(checks, shown=50, empty="no checks"),
+    ]
     if said.flip:
         parts.append(f"**What would have flipped it:** {plain(said.flip)}")
     parts += [f"**Deviation:** {plain(deviation)}" for deviation in said.deviations]

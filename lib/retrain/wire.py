@@ -179,13 +179,14 @@ class Wire:
 def _checked(base_url: str, token: str | None) -> str:
     try:
         url = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
+        url.host.encode("idna")  # what the look-up of the name would stumble over
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise UsageError(f"service.base_url: {base_url!r} is no address ({error})") from error
     if url.userinfo:
         raise UsageError(
             "service.base_url holds a user name or a password; name a token's environment variable instead"
         )
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment or (url.port or 1) > 65535:
         raise UsageError(f"service.base_url: {base_url!r} should read like https://host:port")
     if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token and token):
         raise UsageError("the service's token is empty or holds spaces or characters that no header can carry")

@@ -90,8 +90,12 @@ class Account:
 
     @property
     def completed(self) -> bool:
-        """Return whether every code cell ran and ended ok: both must be said, one alone is not success."""
-        return self.status is Status.COMPLETED and all(cell.status is CellStatus.OK for cell in self.cells)
+        """Return whether every code cell ran and ended ok: status and cells must both say so, and be there."""
+        return (
+            self.status is Status.COMPLETED
+            and bool(self.cells)
+            and all(cell.status is CellStatus.OK for cell in self.cells)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values: what stands in the notebook's ``metadata.retrain.account``."""
@@ -140,7 +144,7 @@ class OutputExistsError(EngineError, FileExistsError):
     """The output is there already: an executed notebook is never overwritten. Nothing was run."""
 
 
-class Interrupted(EngineError):
+class Interrupted(EngineError):  # noqa: N818 - it is an outcome with an exit code of its own, no error
     """SIGINT or SIGTERM: the kernel was stopped, its output kept, the notebook on disk finalised."""
 
     exit_code = 19

@@ -32,6 +32,8 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
     raised, and StopRequestedError after a signal. The keeper is closed before ``execute`` returns or raises.
     """
 
+    km: Any
+
     def __init__(self, keeper: Keeper, stop: Stop, *, output_limit: int = LIMIT, **traits: Any) -> None:
         """Take the keeper (its notebook is executed in place), the stop to heed, and nbclient's own traits."""
         super().__init__(_Manager(keeper.nb), **traits)
@@ -114,7 +116,7 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
 
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
         """Take a message in as nbclient does, then cap what it added."""
-        output = super().process_message(msg, cell, cell_index)
+        output: NotebookNode | None = super().process_message(msg, cell, cell_index)
         cap = self._caps.get(cell_index)
         if output is not None and cap is not None:
             with _told("the whole of a cell's output"):

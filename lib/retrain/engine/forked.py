@@ -75,7 +75,7 @@ def _start(argv: list[str], answer: socket.socket) -> Any:
 
     # The trait's default was read from JPY_PARENT_PID when ipykernel was imported, in the zygote.
     app = IPKernelApp.instance(parent_handle=os.getppid())
-    app.initialize(argv[1:])
+    app.initialize(argv[1:])  # type: ignore[no-untyped-call]
     atexit.register(_stop_control_thread, app)  # runs before ipykernel's own closing, which it was registered after
     with answer:
         answer.send(b"ready")

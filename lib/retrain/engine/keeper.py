@@ -48,7 +48,9 @@ class Keeper:
         self._pace = writing.Pace(clock=time.monotonic)
         self._opened_at = wall()
         nb.cells = [cell for cell in nb.cells if banner.TAG not in cell.metadata.get("tags", [])]
-        self._banner = nbformat.v4.new_markdown_cell("", metadata={"tags": [banner.TAG], "papermill": {}})
+        self._banner = nbformat.v4.new_markdown_cell(  # type: ignore[no-untyped-call]
+            "", metadata={"tags": [banner.TAG], "papermill": {}}
+        )
         nb.cells.insert(0, self._banner)
         self._cells = {index: CellAccount(index=index) for index in self._code_cells()}
         self.account = Account(Status.INCOMPLETE, RUNNING, None, tuple(self._cells.values()), output)
@@ -73,6 +75,7 @@ class Keeper:
             try:
                 writing.create(self.output, text)
             except OSError:
+                self._journal.close()
                 self._journal.path.unlink()  # ours, and empty: the attempt it belongs to did not begin
                 raise
             self._reserve = writing.Reserve(self.output, 2 * len(text.encode("utf-8", "replace")) + 65536)
@@ -98,7 +101,8 @@ class Keeper:
     def close(self, status: Status, reason: str, where: int | None) -> Account:
         """Settle the account, write journal and notebook for good; later calls change nothing.
 
-        On a full disk the space held back is given up and, if even that is too little, the outputs are left out.
+        On a full disk the space held back is given up and, if even that is too little, the outputs are left out; a
+        notebook without its outputs is INCOMPLETE at best.
         """
         if self.closed:
             return self.account
@@ -125,18 +129,22 @@ class Keeper:
             self._reserve.release()
         try:
             self._save()
-        except EngineError:
-            self._leave_out_outputs()
+        except EngineError as full:
+            self._leave_out_outputs(str(full))
             self._save()
         body = self.account.to_dict()
         del body["cells"]
-        self._note("closed", **body)
+        with contextlib.suppress(EngineError):  # the notebook says it; a journal without this line claims less, not more
+            self._note("closed", **body)
 
-    def _leave_out_outputs(self) -> None:
+    def _leave_out_outputs(self, why: str) -> None:
+        status = Status.INCOMPLETE if self.account.status is Status.COMPLETED else self.account.status
+        reason = f"{self.account.reason}; its outputs are left out: {why}"
+        self.account = dataclasses.replace(self.account, status=status, reason=reason)
         note = "[left out: there was no room to write it]\n"
         for cell in self.nb.cells:
             if cell.cell_type == "code" and cell.outputs:
-                cell.outputs = [nbformat.v4.new_output("stream", name="stderr", text=note)]
+                cell.outputs = [nbformat.v4.new_output("stream", name="stderr", text=note)]  # type: ignore[no-untyped-call]
 
     def _set(self, index: int, cell: CellAccount) -> None:
         self._cells[index] = cell
@@ -161,7 +169,7 @@ class Keeper:
                 self._write(self._text())
 
     def _text(self) -> str:
-        return self.redact(str(nbformat.v4.writes(self.nb)))
+        return self.redact(str(nbformat.v4.writes(self.nb)))  # type: ignore[no-untyped-call]
 
     def _stamp(self) -> None:
         self._banner.source = banner.text(self.account)

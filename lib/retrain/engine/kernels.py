@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import tempfile
@@ -10,7 +9,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import Type
 
@@ -21,7 +20,7 @@ __all__ = ["WarmKernelClient", "WarmKernelManager"]
 _WELCOME_SECONDS = 1.0
 
 
-class WarmKernelClient(AsyncKernelClient):  # type: ignore[misc]
+class WarmKernelClient(AsyncKernelClient):
     """A client that knows from the kernel's own welcome that it hears it, and need not listen for silence."""
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:
@@ -46,7 +45,7 @@ class WarmKernelClient(AsyncKernelClient):  # type: ignore[misc]
         return bool(message["msg_type"] == "iopub_welcome")
 
 
-class WarmKernelManager(AsyncKernelManager):  # type: ignore[misc]
+class WarmKernelManager(AsyncKernelManager):
     """The standard manager with the warm provisioner, on IPC sockets in a short folder of their own.
 
     A kernelspec that names a provisioner gets the one it names; what is no IPython kernel keeps TCP.
@@ -63,16 +62,15 @@ class WarmKernelManager(AsyncKernelManager):  # type: ignore[misc]
                 self._use_ipc()
             if "kernel_provisioner" not in specification.metadata:
                 self.kernel_id = self.kernel_id or kwargs.pop("kernel_id", "") or os.urandom(16).hex()
-                self.provisioner = WarmProvisioner(
-                    kernel_id=self.kernel_id, kernel_spec=specification, parent=self
-                )
+                self.provisioner = WarmProvisioner(kernel_id=self.kernel_id, kernel_spec=specification, parent=self)
         return await super()._async_pre_start_kernel(**kwargs)
 
     pre_start_kernel = _async_pre_start_kernel
 
     def _use_ipc(self) -> None:
         # A socket's path may have 107 bytes: jupyter's runtime folder is often too deep for that, this is not.
-        self._folder = Path(tempfile.mkdtemp(prefix="rk-", dir=None if len(tempfile.gettempdir()) < 60 else "/tmp"))
+        root = None if len(tempfile.gettempdir()) < 60 else "/tmp"  # noqa: S108 - the folder made there is private
+        self._folder = Path(tempfile.mkdtemp(prefix="rk-", dir=root))
         self.transport = "ipc"
         self.connection_file = str(self._folder / "k.json")
         self.ip = str(self._folder / "k")

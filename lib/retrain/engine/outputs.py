@@ -104,7 +104,9 @@ class CellOutputs:
             if self._shown + len(content) <= self._limit:
                 self._shown += len(content)
                 continue
-            whole = self._write(_SUFFIX.get(mime, "txt"), content, binary=mime.startswith("image/") and "svg" not in mime)
+            whole = self._write(
+                _SUFFIX.get(mime, "txt"), content, binary=mime.startswith("image/") and "svg" not in mime
+            )
             if mime == "text/plain":
                 data[mime] = self._cut(self._redact(content), whole)
             else:
@@ -155,7 +157,7 @@ class _Whole:
 
 
 def _same_stream(one: Output, other: Output) -> bool:
-    return one["output_type"] == other["output_type"] == "stream" and one["name"] == other["name"]
+    return bool(one["output_type"] == other["output_type"] == "stream" and one["name"] == other["name"])
 
 
 def _named_in(whole: Path | None) -> str:

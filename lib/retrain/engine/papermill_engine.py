@@ -143,7 +143,9 @@ def _as_papermill_reads_it(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in told.cells:
         for position in _errors(cell):
             text = "\n".join(cell.outputs[position].traceback) + "\n"
-            cell.outputs[position] = new_output("stream", name="stderr", text=text)
+            cell.outputs[position] = new_output(  # type: ignore[no-untyped-call]
+                "stream", name="stderr", text=text
+            )
     return told
 
 
@@ -166,7 +168,7 @@ def _progress(wanted: bool | dict[str, Any], nb: nbformat.NotebookNode) -> Itera
     if not wanted:
         yield lambda cell: None
         return
-    from tqdm.auto import tqdm
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
     total = sum(cell.cell_type == "code" for cell in nb.cells)
     options = {"unit": "cell", "desc": "Executing", **(wanted if isinstance(wanted, dict) else {})}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ def where_to(path: str | None) -> Destination:
     handler = papermill_io.get_handler(path)
     if isinstance(handler, LocalHandler):
         # papermill may have changed the process's folder to the kernel's by now; its handler remembers the first.
-        return Destination(path=path, local=Path(handler._cwd or Path.cwd()) / os.path.expanduser(path), write=None)
+        return Destination(path=path, local=Path(handler._cwd or Path.cwd()) / path, write=None)
     return Destination(path=path, local=None, write=lambda text: papermill_io.write(text, path))
 
 

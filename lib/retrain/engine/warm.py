@@ -6,20 +6,21 @@
     NotebookClient(nb, kernel_manager_class=WarmKernelManager).execute()
 
 and any jupyter_client program by ``JUPYTER_DEFAULT_PROVISIONER_NAME=retrain-warm`` or a kernelspec's
-``"kernel_provisioner": {"provisioner_name": "retrain-warm"}``. Off Linux, for another interpreter or kernel, with launch
-arguments only Popen knows, or when the imports fail, the standard kernel is started instead.
+``"kernel_provisioner": {"provisioner_name": "retrain-warm"}``. Off Linux, for another interpreter or kernel, with
+launch arguments only Popen knows, or when the imports fail, the standard kernel is started instead.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from retrain.engine import zygotes
 from retrain.engine.zygotes import ForkedKernel, prestart
@@ -30,7 +31,7 @@ _READY_SECONDS = 60.0
 _UNDERSTOOD = {"env", "cwd", "stdin", "stdout", "stderr", "independent", "kernel_id", "extra_arguments"}
 
 
-class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
+class WarmProvisioner(LocalProvisioner):
     """The standard local provisioner, except that a Python kernel of this environment is forked, not started."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
@@ -38,7 +39,7 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
         kernel = await _forked(cmd, kwargs)
         if kernel is None:
             return await super().launch_kernel(cmd, **kwargs)
-        self.process = kernel
+        self.process = kernel  # type: ignore[assignment] # as much of a Popen as is asked for
         self.pid = self.pgid = kernel.pid
         self.cwd = kwargs.get("cwd") or Path.cwd()
         return self.connection_info
@@ -51,9 +52,18 @@ class WarmProvisioner(LocalProvisioner):  # type: ignore[misc]
 
     async def wait(self) -> int | None:
         """Wait for the kernel's end without polling for it."""
+        kernel = self.process
         await self.exited()
-        code: int | None = await super().wait()
+        code = await super().wait()
+        if isinstance(kernel, ForkedKernel):
+            kernel.close()
         return code
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Let go of what the kernel held here, whichever way it ended."""
+        if isinstance(self.process, ForkedKernel):
+            self.process.close()
+        await super().cleanup(restart=restart)
 
     @property
     def forked(self) -> bool:
@@ -102,7 +112,10 @@ def _ipykernel_arguments(cmd: list[str]) -> list[str] | None:
     if not zygotes.supported() or not cmd or Path(cmd[0]).absolute() != Path(sys.executable).absolute():
         return None
     rest = [word for word in cmd[1:] if word != "-Xfrozen_modules=off"]  # a help to debuggers only
-    return ["ipykernel_launcher", *rest[2:]] if rest[:2] == ["-m", "ipykernel_launcher"] else None
+    launcher = importlib.util.find_spec("ipykernel_launcher")
+    if rest[:2] != ["-m", "ipykernel_launcher"] or launcher is None:
+        return None
+    return [str(launcher.origin), *rest[2:]]  # what `python -m` makes of it
 
 
 async def readable(descriptor: int, seconds: float | None = None) -> None:

@@ -35,7 +35,7 @@ def _temporary(path: Path, text: str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.part")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             # JSON reads a lone surrogate back from its escape; as raw UTF-8 it could not be written at all.
             file.write(text.encode("utf-8", "backslashreplace"))
             file.flush()

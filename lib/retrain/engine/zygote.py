@@ -1,9 +1,10 @@
-"""The process that has imported everything, so that a kernel is a fork of it: ``python -m retrain.engine.zygote FD PID LEASH``.
+"""The process that has imported everything, so that a kernel is a fork of it.
 
-It starts no thread, no event loop, no ZeroMQ context and opens no connection; it only imports, waits and forks. Over the
-socket ``FD`` come one-byte requests, each with four descriptors: a memory file with the request (JSON: argv, env, cwd),
-a socket of its own for the answers, and the kernel's stdout and stderr. Answers: ``pid N`` with a pidfd, ``ready`` from
-the kernel itself, ``exit N``; or ``error …``. When the process that started it dies or hangs up, its kernels die too.
+Started as ``python -m retrain.engine.zygote FD PID LEASH``. It starts no thread, no event loop, no ZeroMQ context and
+opens no connection; it only imports, waits and forks. Over the socket ``FD`` come one-byte requests, each with four
+descriptors: a memory file with the request (JSON: argv, env, cwd), a socket of its own for the answers, the kernel's
+stdout and its stderr. Answers: ``pid N`` with a pidfd, ``ready`` from the kernel itself, ``exit N``; or ``error …``.
+When the process that started it dies or hangs up, its kernels die too.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class _Zygote:
         if not data:
             return False
         body, answers, *streams = descriptors
-        with open(body, encoding="utf-8") as file:
+        with os.fdopen(body, encoding="utf-8") as file:
             file.seek(0)
             request = json.load(file)
         self._fork(request, socket.socket(fileno=answers), streams)

@@ -77,10 +77,12 @@ class ForkedKernel:
                 break
         return -signal.SIGKILL
 
-    def __del__(self) -> None:
-        with contextlib.suppress(OSError):
+    def close(self) -> None:
+        """Let go of the descriptors of a kernel that has ended; its exit code stays known."""
+        if self.poll() is not None and self.pidfd >= 0:
             os.close(self.pidfd)
-        self._answers.close()
+            self.pidfd = -1
+            self._answers.close()
 
 
 class _Zygote:
@@ -102,7 +104,7 @@ class _Zygote:
         from retrain.engine.zygote import send
 
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, open(os.memfd_create("kernel-request"), "w+", encoding="utf-8") as file:
+        with theirs, os.fdopen(os.memfd_create("kernel-request"), "w+", encoding="utf-8") as file:
             json.dump(body, file)
             file.flush()
             try:

@@ -15,12 +15,15 @@ _STATE = {"opened": "open", "resumed": "open", "parked": "parked", "closed": "cl
 
 @dataclass
 class RunHistory:
-    """One run as its entries tell it: ``seal`` ended it, ``intents`` are those whose outcome is not known."""
+    """One run as its entries tell it.
+
+    ``seal`` ended it; ``intents`` are those whose outcome is not known, by effect and target.
+    """
 
     opening: Entry
     state: str = "open"
     seal: Entry | None = None
-    intents: dict[int, Entry] = field(default_factory=dict)
+    intents: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
 
 class History:
@@ -78,9 +81,14 @@ class History:
             run.seal = entry if entry.kind in SEALING else None
             self._holding = None if run.seal else run
         elif entry.kind == "intent":
-            run.intents[entry.number] = entry
+            run.intents[_act(entry)] = entry
         elif entry.kind in {"outcome", "resolved"} and entry.body.get("outcome", "unresolved") != "unresolved":
-            run.intents.pop(entry.body.get("intent", 0), None)
+            run.intents.pop(_act(entry), None)
+
+
+def _act(entry: Entry) -> tuple[str, str]:
+    """Return which act outside an entry is about. As text: a body may hold anything under these names."""
+    return str(entry.body.get("effect")), str(entry.body.get("target"))
 
 
 def _wrong_approval(run: RunHistory, entry: Entry) -> str:

@@ -193,7 +193,8 @@ def resolve(chain: Chain, run: str, *, intent: int, outcome: str, by: str, why: 
     entry = chain.entry(intent) if opened.number < intent <= chain.head().number else opened
     if entry.run != run or entry.kind != "intent":
         raise UsageError(f"entry {intent} is not an intent of run {run}")
-    fields = {"intent": intent, "outcome": outcome, "by": by, "why": why, "opened": opened.number}
+    about = {name: entry.body[name] for name in ("effect", "target") if name in entry.body}
+    fields = {**about, "intent": intent, "outcome": outcome, "by": by, "why": why, "opened": opened.number}
     return chain.append("resolved", run=run, body=fields, guard=lambda _: None)
 
 

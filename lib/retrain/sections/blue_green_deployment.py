@@ -144,7 +144,8 @@ def _contradiction(facts: Facts) -> str:
         return ""
     if after.active == before.standby and after.active is not None:
         return ""
-    return f"the active slot holds {after.active or 'nothing'}, not {before.standby or 'the candidate'} that was in standby"
+    expected = before.standby or "the candidate"
+    return f"the active slot holds {after.active or 'nothing'}, not {expected} that was in standby"
 
 
 def _again(facts: Facts) -> Check | None:

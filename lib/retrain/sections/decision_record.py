@@ -52,7 +52,7 @@ def undo(facts: Facts, run_id: str) -> str:
     if "rollback" in changed:
         return "Nothing to undo: the swap was rolled back and the former version serves."
     if "swap" in changed:
-        return f"The former version is in standby. To put it back: `retrain rollback {run_id}`"
+        return f"The former version is in standby. To put it back: `retrain rollback {run_id} --reason WHY`"
     if "incident" in changed:
         return "Production is as it was. An incident was opened: close it when its cause is found."
     return "Nothing to undo: production is as it was."

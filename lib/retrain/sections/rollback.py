@@ -96,7 +96,7 @@ def _sent(facts: Facts, serves: Check) -> Check:
 
 
 def _serves(facts: Facts, policy: Policy) -> Check:
-    former = facts.former_version
+    former = _former(facts)
     wanted = f"{former or 'the former version'} is active, seen at least by {policy.minimum_observation}"
     evidence = facts.evidence.get("slots", ())
     by, status, reason = _observed(facts)
@@ -110,9 +110,14 @@ def _serves(facts: Facts, policy: Policy) -> Check:
     )
 
 
+def _former(facts: Facts) -> str | None:
+    """The version that served before the swap: the one in standby when the roll back began, where nobody told."""
+    return facts.former_version or (facts.before.standby if facts.before.attested else None)
+
+
 def _observed(facts: Facts) -> tuple[str, Status, str]:
     """Take the best witness on offer: the slots, the fingerprint, the bare response."""
-    former, active = facts.former_version, facts.after.active
+    former, active = _former(facts), facts.after.active
     if facts.fingerprint_matches is False:
         return "fingerprint", Status.FAIL, "the scores are not those that the former version gave"
     if facts.after.attested and former is not None:

@@ -18,6 +18,7 @@ __all__ = [
     "difference_bounds",
     "f1_interval",
     "f1_of",
+    "fewest",
     "jaccard_of",
     "lower_bound",
     "requests_to_prove",
@@ -29,7 +30,7 @@ __all__ = [
 
 Bounds = tuple[float, float]
 
-_MOST_TRIALS = 10**9
+_MOST_TRIALS = 10**8
 
 
 def lower_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
@@ -120,7 +121,7 @@ def trials_to_prove(share: float, floor: float, confidence: float = 0.95) -> int
     def proves(trials: int) -> bool:
         return lower_bound(math.floor(share * trials + 1e-9), trials, confidence) >= floor
 
-    return _fewest(proves)
+    return fewest(proves)
 
 
 def slow_share_upper(slow: int, requests: int, confidence: float = 0.95) -> float:
@@ -133,21 +134,24 @@ def requests_to_prove(slow: int = 0, share: float = 0.01, confidence: float = 0.
     if not 0 < share < 1:
         raise ValueError(f"a share lies between 0 and 1, not at {share}")
     target = math.log(1 - confidence)
-    found = _fewest(lambda requests: requests > slow and log_at_most(slow, requests, share) <= target)
+    found = fewest(lambda requests: requests > slow and log_at_most(slow, requests, share) <= target)
     if found is None:
         raise ValueError(f"more than {_MOST_TRIALS} requests would be needed")
     return found
 
 
-def _fewest(proves: Callable[[int], bool]) -> int | None:
-    """Double until it proves, then bisect: the fewest trials, but for the jitter of whole numbers."""
-    high = 1
+def fewest(proves: Callable[[int], bool], *, start: int = 1, within: float = 0.0) -> int | None:
+    """Return the fewest trials that prove it, but for the jitter of whole numbers; None where 10⁸ would not.
+
+    Doubles from ``start``, then bisects until the answer is known to the share ``within``, 0 for exactly.
+    """
+    high = max(start, 1)
     while not proves(high):
         high *= 2
         if high > _MOST_TRIALS:
             return None
-    low = high // 2
-    while high - low > 1:
+    low = high // 2 if high > start else 0
+    while high - low > max(1.0, within * high):
         middle = (low + high) // 2
         low, high = (low, middle) if proves(middle) else (middle, high)
     return high

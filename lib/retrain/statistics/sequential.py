@@ -12,14 +12,13 @@ one second when fewer than 1 % of the requests are slow: slow requests are Berno
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from retrain.statistics.beta import log_at_least, log_at_most, log_binomial
 
 __all__ = [
     "SLOW_CONCENTRATION",
     "fewest_bad",
-    "first_crossing",
     "log_e_above",
     "log_e_bernoulli_below",
     "log_e_slow_requests",
@@ -71,12 +70,6 @@ def log_threshold(alpha: float) -> float:
     if not 0 < alpha < 1:
         raise ValueError(f"alpha lies between 0 and 1, not at {alpha}")
     return -math.log(alpha)
-
-
-def first_crossing(log_e_values: Iterable[float], alpha: float) -> int | None:
-    """Return the position of the first look at which log E reached log(1/α), or None."""
-    limit = log_threshold(alpha)
-    return next((look for look, value in enumerate(log_e_values) if value >= limit), None)
 
 
 def fewest_bad(events: int, ceiling: float, *, alpha: float, concentration: int = 1) -> int | None:

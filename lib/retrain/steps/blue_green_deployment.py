@@ -72,6 +72,8 @@ def smoke_test_again(run: Run, rows: Answer[Rows], effect: Effect) -> str | None
         timeouts=told.timeouts,
         evidence={"Predictions answered": (told.evidence,)},
     )
-    verdict = staging_smoke_tests.decide(facts, run.settings.staging_smoke_tests.model_copy(update={"minimum_observation": "response"}))
+    verdict = staging_smoke_tests.decide(
+        facts, run.settings.staging_smoke_tests.model_copy(update={"minimum_observation": "response"})
+    )
     run.say("smoke_again", facts=facts.model_dump(mode="json"), verdict=verdict.model_dump(mode="json"))
     return verdict.outcome

@@ -24,7 +24,7 @@ def scraps(run: Run) -> dict[str, Any]:
 
 
 def gathered(run: Run, told: dict[str, Any]) -> Facts:
-    """Return every verdict in the order of the journal; where a notebook says otherwise, or is not there, that is said."""
+    """Return every verdict in the order of the journal; where a notebook says otherwise or is not there, say so."""
     bodies = [body for body in run.folder.bodies("verdict") if body["verdict"]["section"] != "decision_record"]
     ending = run.folder.bodies("ending")
     broken = ending[-1] if ending and ending[-1]["outcome"] in ("error", "usage") else {}

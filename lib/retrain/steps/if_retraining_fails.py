@@ -87,7 +87,9 @@ def _remedies_tried(run: Run) -> tuple[str, ...]:
     tried = []
     for told in run.folder.bodies("verdict"):
         if told["verdict"]["section"] == "if_retraining_fails" and told["verdict"]["outcome"] == "retry":
-            remedy = rules.remedy(rules.Facts.model_validate(told["facts"]), rules.Policy.model_validate(told["policy"]))
+            remedy = rules.remedy(
+                rules.Facts.model_validate(told["facts"]), rules.Policy.model_validate(told["policy"])
+            )
             tried += [remedy.name] if remedy else []
     return tuple(tried)
 

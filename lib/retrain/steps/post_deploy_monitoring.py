@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from retrain import pictures
 from retrain.facts import Window
 from retrain.pictures import Picture
+from retrain.records import RunFolder
 from retrain.sections.post_deploy_monitoring import Facts, decide
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ __all__ = ["baseline_f1", "picture", "swapped_at", "watch"]
 _LOOKS_A_PICTURE = 5
 
 
-def swapped_at(run: Run) -> datetime | None:
-    """Return the instant at which this run saw its swap, on the environment's clock, or None where there was none."""
-    swaps = [told for told in run.folder.bodies("effect") if told["effect"]["effect"] == "swap"]
+def swapped_at(folder: RunFolder) -> datetime | None:
+    """Return the instant at which a run saw its swap, on the environment's clock, or None where there was none."""
+    swaps = [told for told in folder.bodies("effect") if told["effect"]["effect"] == "swap"]
     if not swaps or swaps[-1]["effect"]["outcome"] != "applied":
         return None
     return datetime.fromisoformat(swaps[-1]["now"])

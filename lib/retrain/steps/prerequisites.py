@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from retrain.checks import Evidence
 from retrain.facts import Incident
 from retrain.warehouse import Answer, NewSamples
 
 if TYPE_CHECKING:
     from retrain.notebook import Run
 
-__all__ = ["new_samples", "open_incidents", "quality", "watermark"]
+__all__ = ["evidence", "new_samples", "open_incidents", "quality", "watermark"]
 
 
 def watermark(run: Run) -> datetime | None:
@@ -39,3 +40,14 @@ def open_incidents(run: Run) -> Answer[tuple[Incident, ...]]:
     """Return the open incidents that block."""
     with run.waiting("warehouse"):
         return run.warehouse.open_incidents(run.policy.blocking_severities)
+
+
+def evidence(
+    samples: Answer[NewSamples | None], counted: Answer[dict[str, int]], incidents: Answer[tuple[Incident, ...]]
+) -> dict[str, tuple[Evidence, ...]]:
+    """Return the evidence of the three queries under the names of their checks."""
+    return {
+        "Sufficient data": samples.evidence,
+        "Data quality": counted.evidence,
+        "No active incidents": incidents.evidence,
+    }

@@ -18,25 +18,27 @@ Rows = tuple[dict[str, Any], ...]
 
 
 def was_swapped(run: Run) -> bool:
-    """Tell whether this run swapped the slots: there is nothing to roll back otherwise."""
-    return swapped_at(run) is not None
+    """Tell whether the run in question swapped the slots: there is nothing to roll back otherwise."""
+    return swapped_at(run.swapper) is not None
 
 
 def former_version(run: Run) -> str | None:
     """Return the version that served before the swap, where the service told it."""
-    deployed = run.facts("blue_green_deployment")
-    return deployed.before.active if deployed is not None else None
+    deployed = run.swapper.latest("blue_green_deployment")
+    return Slots.model_validate(deployed["facts"]["before"]).active if deployed else None
 
 
 def reason(run: Run) -> str:
     """Return why: the watch's sentence, or that a person asked."""
+    if run.swapper.run_id != run.folder.run_id:
+        return str(run.folder.opened["reason"])
     told = run.folder.latest("post_deploy_monitoring") or run.folder.latest("blue_green_deployment")
     return str(told["verdict"]["sentence"]) if told else "a person asked for it"
 
 
 def fingerprint(run: Run, rows: Answer[Rows]) -> Fingerprint | None:
     """Return the scores of the former version, taken before the swap, or None where slots tell, or none were taken."""
-    kept = run.folder.bodies("fingerprint")
+    kept = run.swapper.bodies("fingerprint")
     if not kept or kept[-1]["rows_sha256"] != rows.evidence[0].result_sha256:
         return None
     return Fingerprint(take=lambda: run.service.predict(rows.value).scores, expected=kept[-1]["scores"])

@@ -41,7 +41,13 @@ class Accuracy:
     @property
     def row(self) -> dict[str, Any]:
         """The figures as one row of a table."""
-        return {"version": self.version, "baseline F1": self.baseline_f1, "F1 now": self.f1, "labels": self.labels, "note": self.note}
+        return {
+            "version": self.version,
+            "baseline F1": self.baseline_f1,
+            "F1 now": self.f1,
+            "labels": self.labels,
+            "note": self.note,
+        }
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def accuracy(run: Run) -> Accuracy:
 
 
 def drift(run: Run) -> Drift:
-    """Ask the warehouse for the PSI of every feature since the reference window, against bins frozen with production."""
+    """Ask the warehouse for the PSI of every feature since the reference window, in bins frozen with production."""
     with run.waiting("warehouse"):
         profile = frozen_profile(run)
         if profile is None:
@@ -102,4 +108,6 @@ def manual_request(run: Run, asked: Mapping[str, Any]) -> Request | None:
     try:
         return Request.model_validate(told) if told else None
     except ValidationError as wrong:
-        raise UsageError(f'request: {told!r} should read like {{"reason": "new feature", "priority": "high"}}') from wrong
+        raise UsageError(
+            f'request: {told!r} should read like {{"reason": "new feature", "priority": "high"}}'
+        ) from wrong

@@ -22,7 +22,7 @@ class Facts(Model):
 
     now: Instant
     runs: tuple[QualityRun, ...] | None = None
-    evidence: dict[str, tuple[Evidence, ...]] = {}
+    evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
 class Policy(Model):
@@ -63,8 +63,16 @@ def _check(name: str, facts: Facts, policy: Policy, wanted: str, evidence: tuple
     bad = [run for run in runs if run.status not in policy.quality_statuses]
     observed = ", ".join(f"{run.runs} {run.status or 'without a status'}" for run in runs)
     if not bad:
-        return Check(name=name, requirement=wanted, observed=observed, status=Status.PASS, reason="all allowed", evidence=evidence)
+        return Check(
+            name=name,
+            requirement=wanted,
+            observed=observed,
+            status=Status.PASS,
+            reason="all allowed",
+            evidence=evidence,
+        )
     newest = max(bad, key=lambda run: run.last_at.timestamp() if run.last_at else 0.0)
-    reason = f"last {newest.status or 'without a status'} at {newest.last_at or 'an unknown time'}: {newest.details or 'no details'}"
+    when = newest.last_at or "an unknown time"
+    reason = f"last {newest.status or 'without a status'} at {when}: {newest.details or 'no details'}"
     status = Status.FAIL if any(run.status == "critical" for run in bad) else Status.INCONCLUSIVE
     return Check(name=name, requirement=wanted, observed=observed, status=status, reason=reason, evidence=evidence)

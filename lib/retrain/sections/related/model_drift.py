@@ -29,7 +29,7 @@ class Facts(Model):
 
     now: Instant
     periods: tuple[Period, ...] | None = None
-    evidence: dict[str, tuple[Evidence, ...]] = {}
+    evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
 class Policy(Model):
@@ -53,7 +53,9 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
         evidence=facts.evidence.get("Aggregate PSI", ()),
     )
     outcome = {"PASS": "stable", "FAIL": "drifted", "INCONCLUSIVE": "inconclusive"}[check.status.value]
-    return Verdict(section="model_drift", outcome=outcome, checks=(check,), sentence=_sentence(newest, aggregate, facts, policy))
+    return Verdict(
+        section="model_drift", outcome=outcome, checks=(check,), sentence=_sentence(newest, aggregate, facts, policy)
+    )
 
 
 def _newest(facts: Facts, policy: Policy) -> Period | None:

@@ -43,7 +43,9 @@ def worst_picture(run: Run, facts: Facts) -> Picture:
     """Draw the newest period's PSI by feature."""
     newest = facts.periods[-1] if facts.periods else None
     features = newest.features if newest else ()
-    return pictures.psi_by_feature(features, aggregate=newest.aggregate if newest else None, ceiling=run.policy.psi_ceiling)
+    return pictures.psi_by_feature(
+        features, aggregate=newest.aggregate if newest else None, ceiling=run.policy.psi_ceiling
+    )
 
 
 def over_time(run: Run, facts: Facts) -> Picture:
@@ -51,7 +53,10 @@ def over_time(run: Run, facts: Facts) -> Picture:
     periods = facts.periods or ()
     names = [row["feature"] for row in worst(facts)[:_DRAWN]]
     series = {
-        name: [(period.end, next((item.psi for item in period.features if item.feature == name), None)) for period in periods]
+        name: [
+            (period.end, next((item.psi for item in period.features if item.feature == name), None))
+            for period in periods
+        ]
         for name in names
     }
     series["aggregate"] = [(period.end, period.aggregate) for period in periods]

@@ -1,0 +1,62 @@
+"""One sandbox for the whole session, driven as a person would: by the command line, in processes of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RETRAIN = Path(sys.executable).with_name("retrain")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A sandbox of the tests' own, and the records made in it."""
+
+    home: Path
+    records: Path
+
+    def retrain(self, *arguments: str, environment: dict[str, str] | None = None, cwd: Path = ROOT) -> Told:
+        told = subprocess.run(
+            [str(RETRAIN), *arguments],
+            env={**os.environ, "RETRAIN_SANDBOX": str(self.home), "RETRAIN_ACTOR": "tester", **(environment or {})},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return Told(told.returncode, told.stdout, told.stderr)
+
+    def scenario(self, name: str) -> None:
+        told = self.retrain("sandbox", "scenario", name)
+        assert told.code == 0, told.err + told.out
+
+    def run(self, *arguments: str) -> Told:
+        return self.retrain("run", "--json", "--set", f"records.url={self.records}", *arguments)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    folder = tmp_path_factory.mktemp("sandbox")
+    made = Sandbox(folder / "home", folder / "records")
+    yield made
+    made.retrain("sandbox", "down")

@@ -1,0 +1,132 @@
+"""Every branch of the runbook, end to end: a scenario, `retrain run`, its outcome and its exit code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retrain.decision import Decision
+
+from .conftest import Sandbox, Told
+
+pytestmark = pytest.mark.e2e
+
+
+def ends(told: Told, outcome: str, code: int) -> Any:
+    decision = told.json
+    assert (decision.get("outcome"), told.code) == (outcome, code), decision.get("reason") or told.err
+    assert decision["exit_code"] == code
+    record = Path(decision["record"])
+    assert json.loads((record / "decision.json").read_text()) == decision
+    assert all((record / section["notebook"]).exists() for section in decision["sections"])
+    assert sum(effect["sent"] for effect in decision["effects"]) <= len(decision["effects"])
+    Decision.model_validate(decision)
+    return decision
+
+
+def sections(decision: Any) -> list[str]:
+    return [f"{section['section']}:{section['outcome']}" for section in decision["sections"]]
+
+
+def check(decision: Any, section: str, name: str) -> Any:
+    told = [item for item in decision["sections"] if item["section"] == section][-1]
+    return next(item for item in told["checks"] if item["name"] == name)
+
+
+def test_a_healthy_model_is_left_alone(sandbox: Sandbox) -> None:
+    sandbox.scenario("healthy")
+    decision = ends(sandbox.run(), "no_action", 0)
+    assert decision["effects"] == []
+    assert sections(decision) == ["when_to_retrain:no_action", "decision_record:no_action"]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "trigger"), [("f1_drop", "Accuracy drop"), ("drift", "Drift score"), ("scheduled", "Scheduled")]
+)
+def test_a_trigger_leads_to_a_new_version_that_serves(sandbox: Sandbox, scenario: str, trigger: str) -> None:
+    sandbox.scenario(scenario)
+    decision = ends(sandbox.run(), "deployed", 0)
+    assert check(decision, "when_to_retrain", trigger)["status"] == "PASS"
+    told = [(effect["effect"], effect["sent"], effect["outcome"]) for effect in decision["effects"]]
+    assert told == [("training", True, "applied"), ("swap", True, "applied")]
+    assert decision["sections"][-2]["section"] == "post_deploy_monitoring"
+
+
+def test_a_person_may_ask(sandbox: Sandbox) -> None:
+    sandbox.scenario("healthy")
+    decision = ends(sandbox.run("--reason", "new feature", "--priority", "high"), "deployed", 0)
+    asked = check(decision, "when_to_retrain", "Manual request")
+    assert asked["status"] == "PASS"
+    assert "new feature" in asked["observed"] + asked["reason"]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "name", "status"),
+    [
+        ("too_few_samples", "Sufficient data", "FAIL"),
+        ("critical_quality", "Data quality", "FAIL"),
+        ("no_quality_runs", "Data quality", "INCONCLUSIVE"),
+        ("open_p1", "No active incidents", "FAIL"),
+    ],
+)
+def test_a_prerequisite_that_does_not_hold_blocks(sandbox: Sandbox, scenario: str, name: str, status: str) -> None:
+    sandbox.scenario(scenario)
+    decision = ends(sandbox.run(), "blocked", 10)
+    assert check(decision, "prerequisites", name)["status"] == status
+    assert decision["effects"] == []
+
+
+@pytest.mark.parametrize(("scenario", "row"), [("worse_candidate", ""), ("slow_candidate", "Latency p99")])
+def test_a_candidate_that_does_not_pass_is_rejected(sandbox: Sandbox, scenario: str, row: str) -> None:
+    sandbox.scenario(scenario)
+    decision = ends(sandbox.run(), "rejected", 11)
+    gate = next(item for item in decision["sections"] if item["section"] == "evaluation_gate")
+    failed = [item["name"] for item in gate["checks"] if item["status"] == "FAIL"]
+    assert failed
+    assert not row or row in failed
+    assert [effect["effect"] for effect in decision["effects"]] == ["training"]
+
+
+@pytest.mark.parametrize("scenario", ["imbalanced", "no_convergence", "out_of_resources"])
+def test_a_failed_training_is_tried_again_with_one_change(sandbox: Sandbox, scenario: str) -> None:
+    sandbox.scenario(scenario)
+    decision = ends(sandbox.run(), "deployed", 0)
+    trainings = [item for item in decision["sections"] if item["section"] == "training"]
+    assert [item["attempt"] for item in trainings] == [1, 2]
+    assert [item["notebook"] for item in trainings] == ["03_training.ipynb", "03_training.attempt-2.ipynb"]
+    assert "if_retraining_fails:retry" in sections(decision)
+
+
+def test_the_third_failed_run_in_a_row_opens_an_incident_that_does_not_block(sandbox: Sandbox) -> None:
+    sandbox.scenario("cannot_train")
+    told = [ends(sandbox.run(), "training_failed", 12) for _ in range(4)]
+    incidents = [[effect for effect in run["effects"] if effect["effect"] == "incident"] for run in told]
+    assert [len(opened) for opened in incidents] == [0, 0, 1, 0]
+    assert incidents[2][0]["outcome"] == "applied"
+    assert "data quality" in (told[2]["reason"] + json.dumps(told[2]["sections"])).lower().replace("_", " ")
+
+
+@pytest.mark.parametrize("scenario", ["invalid_scores", "invalid_scores_nan", "invalid_scores_short"])
+def test_invalid_scores_stop_before_the_swap(sandbox: Sandbox, scenario: str) -> None:
+    sandbox.scenario(scenario)
+    decision = ends(sandbox.run(), "smoke_failed", 13)
+    assert [effect["effect"] for effect in decision["effects"]] == ["training"]
+
+
+@pytest.mark.parametrize("scenario", ["f1_regression", "latency_regression"])
+def test_a_regression_after_the_swap_is_rolled_back(sandbox: Sandbox, scenario: str) -> None:
+    sandbox.scenario(scenario)
+    decision = ends(sandbox.run(), "rolled_back", 14)
+    assert [effect["effect"] for effect in decision["effects"]] == ["training", "swap", "rollback"]
+    swapped = next(item for item in decision["sections"] if item["section"] == "rollback")
+    assert all(item["status"] == "PASS" for item in swapped["checks"])
+
+
+@pytest.mark.parametrize(
+    ("policy", "effects"), [("hold", ["training", "swap"]), ("roll_back", ["training", "swap", "rollback"])]
+)
+def test_no_metrics_after_the_swap_is_not_healthy(sandbox: Sandbox, policy: str, effects: list[str]) -> None:
+    sandbox.scenario("silent_metrics")
+    decision = ends(sandbox.run("--set", f"post_deploy_monitoring.on_inconclusive={policy}"), "inconclusive", 15)
+    assert [effect["effect"] for effect in decision["effects"]] == effects

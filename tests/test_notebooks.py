@@ -1,0 +1,118 @@
+"""The notebooks read like the runbook: their anatomy, and parameters that agree with policies and files."""
+
+import ast
+import json
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill  # type: ignore[import-untyped]
+import pytest
+
+from retrain import runbook, settings
+from retrain.sections.related import data_quality, model_drift
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb")) + sorted((ROOT / "notebooks/related").glob("*.ipynb"))
+OF_RUN = {"environment", "run_id", "request"}
+RELATED = {"model_drift": model_drift.Policy, "data_quality": data_quality.Policy}
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def code(path: Path) -> list[str]:
+    return ["".join(cell["source"]) for cell in read(path)["cells"] if cell["cell_type"] == "code"]
+
+
+def prose(path: Path) -> list[str]:
+    return ["".join(cell["source"]) for cell in read(path)["cells"] if cell["cell_type"] == "markdown"]
+
+
+def section_of(path: Path) -> str:
+    return re.sub(r"^\d+_", "", path.stem)
+
+
+def defaults(path: Path) -> dict[str, Any]:
+    tagged = [cell for cell in read(path)["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    assert len(tagged) == 1
+    tree = ast.parse("".join(tagged[0]["source"]))
+    return {node.target.id: ast.literal_eval(node.value) for node in tree.body}  # type: ignore[attr-defined]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+def test_a_notebook_is_committed_without_outputs(notebook: Path) -> None:
+    cells = [cell for cell in read(notebook)["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
+
+
+def test_a_notebook_is_valid(notebook: Path) -> None:
+    nbformat.validate(nbformat.read(notebook, as_version=4))  # type: ignore[no-untyped-call]
+
+
+def test_cells_are_short_and_hold_no_logic(notebook: Path) -> None:
+    lengths = [len([line for line in cell.splitlines() if line.strip()]) for cell in code(notebook)]
+    assert max(lengths) <= 12
+    assert statistics.median(lengths) <= 5
+    forbidden = (ast.FunctionDef, ast.ClassDef, ast.Try, ast.While, ast.Lambda)
+    for cell in code(notebook):
+        assert not [node for node in ast.walk(ast.parse(cell)) if isinstance(node, forbidden)]
+        assert "sys.exit" not in cell
+        assert "%pip" not in cell
+
+
+def test_a_notebook_has_more_prose_than_code(notebook: Path) -> None:
+    words = [len(re.findall(r"\w+", " ".join(texts))) for texts in (prose(notebook), code(notebook))]
+    assert words[0] > words[1]
+
+
+def test_a_notebook_opens_with_its_title_and_what_it_may_change(notebook: Path) -> None:
+    first = prose(notebook)[0]
+    names = {section.name: section.title for section in runbook.SECTIONS}
+    title = names.get(section_of(notebook), section_of(notebook).replace("_", " ").title())
+    assert first.startswith(f"# {title}\n")
+    assert "| changes production? | reads | writes | if it stops | usual duration |" in first
+    loud = section_of(notebook) in ("blue_green_deployment", "rollback")
+    assert ("**YES" in first) == loud
+
+
+def test_every_outcome_of_a_section_is_explained_at_the_end(notebook: Path) -> None:
+    known = [section for section in runbook.SECTIONS if section.name == section_of(notebook)]
+    for outcome in known[0].leads_to if known else ():
+        assert f"| {outcome} |" in prose(notebook)[-1]
+
+
+def test_papermill_sees_every_parameter(notebook: Path) -> None:
+    """A second '=' on a line would hide one."""
+    seen = papermill.inspect_notebook(str(notebook))
+    assert set(seen) == set(defaults(notebook))
+    assert all(parameter["help"] for parameter in seen.values())
+
+
+def test_the_parameters_cell_is_the_policy(notebook: Path) -> None:
+    """Same names, same order, same defaults as the policy, whose defaults are the runbook's figures."""
+    name = section_of(notebook)
+    told = {key: value for key, value in defaults(notebook).items() if key not in OF_RUN}
+    kind = RELATED.get(name) or type(settings.load(root=ROOT).policy(name))
+    assert told == kind().model_dump(mode="json")
+    assert list(told) == list(kind.model_fields)
+    if name not in RELATED:
+        assert tuple(told) == settings.parameter_names(name)
+
+
+def test_a_notebook_runs_in_the_sandbox_by_default(notebook: Path) -> None:
+    assert defaults(notebook)["environment"] == "sandbox"
+    assert defaults(notebook)["run_id"] == ""
+
+
+def test_links_lead_somewhere(notebook: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+\.ipynb)\)", "\n".join(prose(notebook))):
+        assert (notebook.parent / link).exists()

@@ -1,0 +1,73 @@
+"""A warehouse for the tests: ``serve.py FOLDER`` loads FOLDER/*.parquet as tables and prints its port.
+
+It is the sandbox's mended server, with tables of the test's own. User ``somebody``, password ``secret``. ``GET /seen``
+tells the newest statement as it came over the wire; ``POST /forget`` ends every session.
+"""
+
+import gzip
+import json
+import logging
+import socket
+import sys
+import warnings
+from pathlib import Path
+
+import fakesnow.server
+import uvicorn
+from fakesnow.instance import FakeSnow
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from retrain_sandbox import fakesnow_mends
+
+newest: dict = {}
+
+
+async def login(request):
+    return await fakesnow_mends.login(request, user="somebody", password="secret")  # noqa: S106 - the test's own
+
+
+async def answer(request):
+    body = await request.body()
+    newest.update(json.loads(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body))
+    return await fakesnow_mends.answer(request)
+
+
+async def seen(_):
+    return JSONResponse(newest)
+
+
+async def forget(_):
+    fakesnow.server.sessions.clear()
+    return JSONResponse({})
+
+
+def main(folder: Path) -> None:
+    logging.disable(logging.ERROR)
+    warnings.simplefilter("ignore")
+    shared = FakeSnow()
+    fakesnow_mends.apply(shared)
+    shared.connect("RETRAIN", "PUBLIC").close()
+    shared.create_database_on_connect = shared.create_schema_on_connect = False
+    for file in sorted(folder.glob("*.parquet")):
+        shared.duck_conn.execute(f"CREATE TABLE RETRAIN.PUBLIC.{file.stem} AS FROM read_parquet('{file}')")
+    ours = {
+        "/session/v1/login-request": login,
+        "/queries/v1/query-request": answer,
+        "/queries/v1/abort-request": fakesnow_mends.abort,
+        "/session": fakesnow_mends.forget_session,
+        "/forget": forget,
+    }
+    routes = [Route("/seen", seen), *(Route(path, endpoint, methods=["POST"]) for path, endpoint in ours.items())]
+    routes += [route for route in fakesnow.server.routes if route.path not in ours]
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:  # asyncio sets TCP_NODELAY only where TCP is named
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()  # so that the port may be told now: whoever comes first waits in line
+        print(listening.getsockname()[1], flush=True)  # noqa: T201 - the fixture reads it
+        config = uvicorn.Config(Starlette(routes=routes), log_level="error", lifespan="off", timeout_keep_alive=3600)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
