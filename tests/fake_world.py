@@ -111,6 +111,7 @@ class FakeWorld:
         self.reads += self.attests or request.url.path != "/health"
         answer = self.read(request)
         if self.operator == "between reads" and self.reads == 1:
+            self.operator = ""
             self.change("/training/trigger")
             self.toggle()
         return answer

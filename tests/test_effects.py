@@ -320,6 +320,7 @@ def test_busy_sends_nothing(tmp_path: Path) -> None:
     assert (world.arrivals, world.reads, entries) == (0, 0, [])
 
 
+@pytest.mark.timeout(60)
 def test_a_minimal_service_trains_and_swaps_over_a_real_wire(tmp_path: Path) -> None:
     """Four endpoints are enough: the trigger is seen by the status, the swap and its undoing by the scores."""
     clock, record, lock = FakeClock(), Journal(tmp_path / "journal.jsonl"), ModelLock(tmp_path / "lock")
@@ -343,6 +344,7 @@ def test_a_minimal_service_trains_and_swaps_over_a_real_wire(tmp_path: Path) -> 
         assert url.service.active == "one"
 
 
+@pytest.mark.timeout(60)
 def test_a_minimal_service_without_a_fingerprint_is_taken_at_its_word(tmp_path: Path) -> None:
     """Response only: a 2xx is all there is, and the record says so."""
     ways: dict[str, Any] = {"record": Journal(tmp_path / "journal.jsonl"), "lock": nullcontext(), "clock": FakeClock()}

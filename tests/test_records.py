@@ -66,7 +66,8 @@ def test_an_intent_without_outcome_is_unsettled(tmp_path: Path, settings: Settin
     folder = opened(tmp_path, settings)
     folder.journal.append("intent", {"effect": "swap", "target": "v2"})
     assert [entry.body["effect"] for entry in folder.unsettled()] == ["swap"]
-    folder.journal.append("outcome", Effect(effect="swap", sent=True, outcome="applied").model_dump(mode="json"))
+    applied = Effect(effect="swap", sent=True, outcome="applied").model_dump(mode="json")
+    folder.journal.append("outcome", {"target": "v2", **applied})
     assert folder.unsettled() == []
     assert folder.effects()[0].outcome == "applied"
 

@@ -606,6 +606,7 @@ def test_a_smoke_test_without_rows_sends_nothing() -> None:
 # Over a real wire
 
 
+@pytest.mark.timeout(60)
 def test_the_minimal_service_serves_the_whole_client() -> None:
     """Four endpoints, unknown names, no health: trained, compared, predicted and swapped."""
     rows = [{"x": number} for number in range(20)]

@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retrain.facts import FeatureDrift, Metrics, Window
 
@@ -49,7 +49,7 @@ def f1_over_time(windows: Sequence[Window], *, baseline: float | None, tolerance
     """Draw F1 by window with the baseline and the limit below which a retraining is triggered."""
     told = [(window.window_start, window.f1) for window in windows if window.f1 is not None]
     figure, axes = _axes("F1 over time")
-    axes.plot([at for at, _ in told], [f1 for _, f1 in told], color=_BLUE, marker="o", markersize=3, label="F1")
+    _line(axes, told, "F1", _BLUE)
     if baseline is not None:
         axes.axhline(baseline, color=_GREY, label=f"baseline {baseline:.3f}")
         axes.axhline(baseline - tolerance, color=_RED, linestyle="--", label=f"limit {baseline - tolerance:.3f}")
@@ -78,7 +78,7 @@ def psi_over_time(series: Mapping[str, Sequence[tuple[datetime, float | None]]],
     figure, axes = _axes("PSI over time")
     for feature, points in series.items():
         known = [(at, value) for at, value in points if value is not None]
-        axes.plot([at for at, _ in known], [value for _, value in known], marker="o", markersize=3, label=feature)
+        _line(axes, known, feature)
     axes.axhline(ceiling, color=_RED, linestyle="--", label=f"ceiling for the aggregate {ceiling:g}")
     axes.set_ylabel("PSI")
     figure.autofmt_xdate()
@@ -116,9 +116,8 @@ def candidate_against_production(
     for place, name in enumerate(names):
         floor = floors.get(name)
         if floor is not None:
-            axes.hlines(
-                floor, place - 0.42, place + 0.42, color=_RED, linestyle="--", label="floor" if place == 0 else None
-            )
+            label = "" if place else "floor"
+            axes.hlines(floor, place - 0.42, place + 0.42, color=_RED, linestyle="--", label=label)
     axes.set_xticks(range(len(names)), ["F1", "AUC-ROC", "precision", "recall"])
     axes.set_ylim(0.5, 1.0)
     said = ", ".join(f"{name} {_said(getattr(candidate, name, None))}" for name in names)
@@ -135,11 +134,11 @@ def watch(windows: Sequence[Window], *, baseline: float | None, tolerance: float
         for window in windows
         if window.latency_p99_seconds is not None
     ]
-    upper.plot([at for at, _ in f1], [value for _, value in f1], color=_BLUE, marker="o", markersize=3, label="F1")
+    _line(upper, f1, "F1", _BLUE)
     if baseline is not None:
         upper.axhline(baseline, color=_GREY, label=f"baseline {baseline:.3f}")
         upper.axhline(baseline - tolerance, color=_RED, linestyle="--", label=f"limit {baseline - tolerance:.3f}")
-    lower.plot([at for at, _ in p99], [value for _, value in p99], color=_AMBER, marker="o", markersize=3, label="p99")
+    _line(lower, p99, "p99", _AMBER)
     lower.axhline(ceiling, color=_RED, linestyle="--", label=f"ceiling {ceiling:g} s")
     lower.set_title("Latency p99", loc="left", fontsize=9)
     lower.legend(fontsize=7, frameon=False)
@@ -158,6 +157,10 @@ def _axes(title: str, *, height: float = 2.8, rows: int = 1) -> tuple[Figure, Ax
     first: Axes = plots[0, 0]
     first.set_title(title, loc="left", fontsize=10)
     return figure, first
+
+
+def _line(axes: Axes, points: Sequence[tuple[Any, float]], label: str, colour: str | None = None) -> None:
+    axes.plot([at for at, _ in points], [value for _, value in points], "o-", color=colour, markersize=3, label=label)
 
 
 def _picture(figure: Figure, axes: Axes, text: str) -> Picture:

@@ -85,12 +85,13 @@ class RunFolder:
 
     def unsettled(self) -> list[Entry]:
         """Return the intents that nothing was said about afterwards: what they did is not known."""
-        open_intents: dict[str, Entry] = {}
+        open_intents: dict[tuple[Any, Any], Entry] = {}
         for entry in self.journal.entries():
+            about = (entry.body.get("effect"), entry.body.get("target"))
             if entry.kind == "intent":
-                open_intents[str(entry.body.get("effect"))] = entry
+                open_intents[about] = entry
             elif entry.kind == "outcome":
-                open_intents.pop(str(entry.body.get("effect")), None)
+                open_intents.pop(about, None)
         return list(open_intents.values())
 
     def notebook(self, name: str) -> Path:

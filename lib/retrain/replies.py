@@ -33,12 +33,13 @@ def read_status(told: Any, evidence: Evidence) -> TrainingStatus:
     if word is None:
         notes.append("the answer holds no status")
     log = first(body, "log", "logs", "history")
+    told_version = text(first(body, "model_version", "candidate_version", "version"))
+    version = told_version or (candidate.version if candidate else None)
     return TrainingStatus(
         status=word.lower() if word else None,
         job_id=text(first(body, "job_id", "training_id", "run_id", "id")),
-        version=text(first(body, "model_version", "candidate_version", "version"))
-        or (candidate.version if candidate else None),
-        metrics=candidate,
+        version=version,
+        metrics=candidate.model_copy(update={"version": version}) if candidate else None,
         production=production,
         deltas=deltas,
         holdout=_holdout(first(compared, "holdout", "hold_out") or first(body, "holdout", "hold_out")),

@@ -130,7 +130,8 @@ def _believe(folder: RunFolder, account: Account, name: str, before: int) -> Non
 
 
 def _sent(folder: RunFolder) -> bool:
-    return bool(folder.bodies("intent"))
+    """Tell whether anything was sent to the outside in this run, or may have been."""
+    return bool(folder.unsettled()) or any(effect.sent for effect in folder.effects())
 
 
 def parameters(settings: Settings, name: str, folder: RunFolder) -> dict[str, Any]:

@@ -50,9 +50,9 @@ class Service:
         *,
         base_url: str,
         timeout_seconds: float = 30.0,
-        paths: Mapping[str, str] | None = None,
+        paths: Mapping[str, str | None] | None = None,
         predict_rows_field: str = "instances",
-        predict_slot_field: str = "slot",
+        predict_slot_field: str | None = "slot",
         token: str | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
@@ -60,9 +60,13 @@ class Service:
         """Take where the service is and how it names things; a wrong address or path raises UsageError.
 
         ``timeout_seconds`` is the longest wait (wall seconds) for one answer; ``token`` is sent as a bearer token;
-        ``paths`` may replace trigger, status, predict, reload and health.
+        ``paths`` may replace trigger, status, predict, reload and health; a health of None is never asked, and a
+        ``predict_slot_field`` of None never sent.
         """
-        self._paths = _checked_paths(paths or {})
+        given = dict(paths or {})
+        self._health_path = given.pop("health", _PATHS["health"])
+        checked = given if self._health_path is None else {**given, "health": self._health_path}
+        self._paths = _checked_paths(checked)
         self._clock = clock or EnvironmentClock()
         self._wire = Wire(
             base_url=base_url, timeout_seconds=timeout_seconds, token=token, transport=transport, clock=self._clock
@@ -121,7 +125,9 @@ class Service:
 
         The runbook documents no such endpoint. Where one is offered and fails (5xx, no answer), ServiceUnavailable.
         """
-        answer = self._wire.get(self._paths["health"])
+        if self._health_path is None:
+            return None
+        answer = self._wire.get(self._health_path)
         if answer.succeeded and isinstance(answer.json, Mapping):
             return read_health(answer.json, _evidence(answer))
         code = answer.status_code
@@ -203,7 +209,7 @@ class Service:
     def _ask(self, field: str, rows: Sequence[Row], slot: str | None) -> Answer:
         body: Any = [_plain(row) for row in rows]
         if field != _BARE:
-            body = {field: body} if slot is None else {field: body, self._slot_field: slot}
+            body = {field: body, **({self._slot_field: slot} if slot and self._slot_field else {})}
         content = json.dumps(body, allow_nan=False, default=_scalar).encode("utf-8", "replace")
         return self._wire.ask(self._paths["predict"], content)
 
@@ -225,13 +231,15 @@ class Service:
         return ServiceUnavailable(f"the mlmonitoring service: {asked}: {wrong}. This request changed nothing.")
 
 
-def _checked_paths(paths: Mapping[str, str]) -> dict[str, str]:
+def _checked_paths(paths: Mapping[str, str | None]) -> dict[str, str]:
+    checked = dict(_PATHS)
     for name, path in paths.items():
         if name not in _PATHS:
             raise UsageError(f"service.paths: {name!r} is not known.{nearest(name, _PATHS)}")
-        if not path.startswith("/") or path.startswith("//") or not path.isprintable() or " " in path:
+        if path is None or not path.startswith("/") or path.startswith("//") or not path.isprintable() or " " in path:
             raise UsageError(f"service.paths.{name}: {path!r} should begin with one '/', as {_PATHS[name]!r} does")
-    return {**_PATHS, **paths}
+        checked[name] = path
+    return checked
 
 
 def _why_unusable(answer: Answer, *, absent_is_fine: bool) -> str | None:

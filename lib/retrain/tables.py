@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
@@ -22,6 +23,8 @@ def plain(value: Any) -> str:
     """Return ``value`` as text that Markdown and HTML take literally; None reads *missing*."""
     if value is None:
         return "*missing*"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = f"{value:,.4g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)

@@ -29,7 +29,9 @@ except Interrupted as error:
     print(error.account.status.value, str(error), flush=True)
     sys.exit(error.exit_code)
 """
-SLOW = "import os, time\nprint('begun', os.getpid(), flush=True)\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
+SLOW = (
+    "import os, time\nprint('begun', os.getpid(), flush=True)\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(60)"
+)
 
 
 def _begun(folder: Path, process: subprocess.Popen[str]) -> int:

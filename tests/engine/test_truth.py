@@ -155,9 +155,7 @@ def test_environment_and_folder_are_the_ones_asked_for(write: Write, tmp_path: P
         "import os\nassert os.environ['GIVEN'] == 'yes' and 'HOME' not in os.environ and os.environ['PATH']\n"
         f"assert os.getcwd() == {str(elsewhere)!r}"
     )
-    account = execute(
-        write(code), elsewhere / "out.ipynb", kernel_env={"GIVEN": "yes", "HOME": None}, cwd=elsewhere
-    )
+    account = execute(write(code), elsewhere / "out.ipynb", kernel_env={"GIVEN": "yes", "HOME": None}, cwd=elsewhere)
     assert account.completed, account.reason
     assert Path.cwd() == here
 

@@ -33,7 +33,8 @@ print(json.dumps({
     "limits": [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT")],
     "threads": sorted(thread.name.split("-")[0] for thread in threading.enumerate()),
     "sockets": sum(kind(d) == "socket" for d in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{d}")),
-    "filters": [text for text in map(str, warnings.filters) if "ruamel" not in text],  # retrain.notebook's, imported ahead
+    # In which order modules are imported is no matter; ruamel comes with retrain.notebook.
+    "filters": sorted(text for text in map(str, warnings.filters) if "ruamel" not in text),
     "handlers": list(map(str, logging.getLogger().handlers)), "level": logging.getLogger().level,
     "locale": locale.getlocale(), "zone": time.tzname, "umask": os.umask(0o22),
     "columns": pandas.options.display.max_columns, "bar": tqdm.auto.tqdm.__mro__[1].__module__,
@@ -86,7 +87,7 @@ LEAKS = {
     "environment": ("import os; os.environ['LEAK'] = 'x'; del os.environ['HOME']", "import os; print('LEAK' in os.environ, 'HOME' in os.environ)", "False True"),
     "folder": ("import os; os.chdir('/')", "import os; print(os.getcwd() == '/')", "False"),
     "open files": ("import os; kept = [open(os.devnull) for _ in range(40)]", "import os; print(sum(os.readlink(f'/proc/self/fd/{d}') == os.devnull for d in os.listdir('/proc/self/fd') if os.path.lexists(f'/proc/self/fd/{d}')) < 5)", "True"),
-    "connections": ("import socket; server = socket.create_server(('127.0.0.1', 0)); import psutil; assert psutil.Process().net_connections('inet')", "import psutil; print(psutil.Process().net_connections('inet'))", "[]"),
+    "connections": ("import socket; server = socket.create_server(('127.0.0.1', 0))", "import psutil; print(len(psutil.Process().net_connections('inet')))", "1"),  # the debugger's own
     "warnings filters": ("import warnings; warnings.simplefilter('error', UserWarning)", "import warnings; print(any('error' in f and f[2] is UserWarning for f in warnings.filters))", "False"),
     "umask": ("import os; os.umask(0o77)", "import os; print(os.umask(0o22) == 0o77)", "False"),
     "logging": ("import logging; logging.basicConfig(level=1)", "import logging; print(logging.getLogger().level)", "30"),
@@ -179,7 +180,9 @@ def _with_kernel(use: Callable[[AsyncKernelManager], object]) -> object:
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize(("code", "exit_code"), [("import os; os._exit(7)", 7), ("import os; os.kill(os.getpid(), 9)", -9)])
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [("import os; os._exit(7)", 7), ("import os; os.kill(os.getpid(), 9)", -9)]
+)
 def test_exit_codes_are_told(code: str, exit_code: int, kernels: str) -> None:
     """The provisioner knows how the kernel ended, as the standard one does."""
 
@@ -213,7 +216,7 @@ def test_interrupt_and_restart(kernels: str) -> None:
 
 def test_sockets_are_local_and_leave_no_folder(say: Callable[..., str], capfd: pytest.CaptureFixture[str]) -> None:
     """IPC on a short path: no warning of unencrypted TCP, no port open, nothing left behind."""
-    path = say("import sys, psutil; print(sys.argv[sys.argv.index('-f') + 1]); assert not psutil.net_connections('tcp') or True").strip()  # fmt: skip
+    path = say("import sys; print(sys.argv[sys.argv.index('-f') + 1])").strip()
     assert len(path) < 80
     assert not Path(path).parent.exists()
     assert "encryption" not in capfd.readouterr().err
@@ -223,11 +226,12 @@ def test_siblings_share_no_descriptors(write: Write, tmp_path: Path) -> None:
     """A kernel forked while another lives holds none of the zygote's descriptors for it."""
     ask = "import os; print(sorted(os.readlink(f'/proc/self/fd/{d}').split(':')[0] for d in os.listdir('/proc/self/fd') if os.path.lexists(f'/proc/self/fd/{d}')))"
     alone = write(ask, name="alone.ipynb")
-    outer = f"from retrain.engine.zygotes import _zygotes"  # noqa: F541
-    del outer
     execute(alone, tmp_path / "alone.out.ipynb")
     waiting = threading.Event()
-    sleeper = write("import time\nopen('up', 'w').close()\nwhile not __import__('os').path.exists('done'): time.sleep(0.05)", name="sleeper.ipynb")
+    sleeper = write(
+        "import time\nopen('up', 'w').close()\nwhile not __import__('os').path.exists('done'): time.sleep(0.05)",
+        name="sleeper.ipynb",
+    )
     thread = threading.Thread(target=execute, args=(sleeper, tmp_path / "sleeper.out.ipynb"), kwargs={"cwd": tmp_path})
     thread.start()
     while not (tmp_path / "up").exists() and thread.is_alive():
@@ -275,19 +279,20 @@ def test_a_preload_that_fails_leaves_the_standard_kernel(
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "httpx.py").write_text("raise ValueError('broken on import')")
     broken = {"PYTHONPATH": str(tmp_path / "broken")}
-    ask = "import os, psutil; print('zygote' in ' '.join(psutil.Process(os.getppid()).cmdline()))"
+    ask = "import os, psutil; print('retrain.engine.zygote' in psutil.Process(os.getppid()).cmdline())"
     for name in ("first", "second"):
         account = execute(write(ask), tmp_path / f"{name}.ipynb", kernel_env=broken)
         assert account.completed, account
         assert _said(tmp_path / f"{name}.ipynb").strip() == "False"
-    assert len(zygotes._broken) == 1
+    assert zygotes._key({**os.environ, **broken}) in zygotes._broken
 
 
 def test_any_nbclient_program_can_use_them(write: Write) -> None:
     """nbclient alone, with our kernel manager."""
     notebook = nbformat.read(write("import os\nos.getppid()"), as_version=4)
     NotebookClient(notebook, kernel_manager_class=WarmKernelManager).execute()
-    assert int(notebook.cells[0].outputs[0].data["text/plain"]) == _zygote_process().pid
+    parent = psutil.Process(int(notebook.cells[0].outputs[0].data["text/plain"]))
+    assert "retrain.engine.zygote" in parent.cmdline()
 
 
 def test_any_jupyter_client_program_can_use_them(write: Write, tmp_path: Path) -> None:
@@ -296,7 +301,7 @@ def test_any_jupyter_client_program_can_use_them(write: Write, tmp_path: Path) -
         "import nbformat, nbclient, sys\nnb = nbformat.read(sys.argv[1], 4)\nnbclient.NotebookClient(nb).execute()\n"
         "print(nb.cells[0].outputs[0].data['text/plain'])"
     )
-    source = write("import os, psutil\n'zygote' in ' '.join(psutil.Process(os.getppid()).cmdline())")
+    source = write("import os, psutil\n'retrain.engine.zygote' in psutil.Process(os.getppid()).cmdline()")
     answer = subprocess.run(
         [sys.executable, "-c", code, source],
         env={**os.environ, "JUPYTER_DEFAULT_PROVISIONER_NAME": "retrain-warm"},
@@ -314,4 +319,7 @@ def test_another_interpreter_gets_a_standard_kernel() -> None:
 
     assert _ipykernel_arguments(["/elsewhere/python", "-m", "ipykernel_launcher", "-f", "x"]) is None
     assert _ipykernel_arguments([sys.executable, "-m", "bash_kernel", "-f", "x"]) is None
-    assert _ipykernel_arguments([sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "x"]) is not None
+    assert (
+        _ipykernel_arguments([sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "x"])
+        is not None
+    )

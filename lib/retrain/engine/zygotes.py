@@ -186,11 +186,14 @@ def _zygote(environment: Mapping[str, str]) -> _Zygote | None:
     with _lock:
         zygote = _zygotes.get(key)
         code = None if zygote is None else zygote.exit_code()
-        if code is not None and code > 0:
-            _broken.add(key)  # its imports failed, and said so: they would again
+        if zygote is not None and code is not None:
+            _zygotes.pop(key).close()
+            zygote = None
+            if code > 0:
+                _broken.add(key)  # its imports failed, and said so: they would again
         if key in _broken:
             return None
-        if zygote is None or code is not None:
+        if zygote is None:
             zygote = _zygotes[key] = _Zygote(environment)
         return zygote
 

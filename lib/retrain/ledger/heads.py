@@ -114,18 +114,22 @@ class GitHead:
 
     def push(self, head: Head) -> None:
         """Commit ``head``; tried again, from the branch as it then is, when another model's push came in between."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            with TemporaryDirectory() as folder:
-                tip = self._fetch(folder)
-                _forward(self._read(folder, tip), head, self.place)
-                commit = self._commit(folder, tip, head)
-                try:
-                    _git(folder, "push", "--quiet", self._remote, f"{commit}:{self._branch}")
-                except StoreError:
-                    if attempt == _ATTEMPTS:
-                        raise
-                else:
-                    return
+        attempts = 1
+        while not self._pushed(head, last=attempts == _ATTEMPTS):
+            attempts += 1
+
+    def _pushed(self, head: Head, *, last: bool) -> bool:
+        with TemporaryDirectory() as folder:
+            tip = self._fetch(folder)
+            _forward(self._read(folder, tip), head, self.place)
+            commit = self._commit(folder, tip, head)
+            try:
+                _git(folder, "push", "--quiet", self._remote, f"{commit}:{self._branch}")
+            except StoreError:
+                if last:
+                    raise
+                return False
+            return True
 
     def read(self) -> Head | None:
         """Return the head that is kept, None where there is none yet."""

@@ -77,13 +77,17 @@ class Run:
         self.run = run
         self.opened = opened
         self.held_by = held_by
+        self._seen = held_by
 
     def append(self, kind: str, body: Mapping[str, Any]) -> int:
         """Append an entry of the run and return its number; durable when it returns.
 
         Raises TakenOver, and writes nothing, where the run was closed, parked, abandoned or resumed by another.
         """
-        return self.chain.append(kind, run=self.run, body=body, guard=self._guard).number
+        self._guard(self.chain.known(start=self._seen + 1))
+        number = self.chain.append(kind, run=self.run, body=body, guard=self._guard).number
+        self._seen = number - 1  # its own CLOSE is a change of hands like any other
+        return number
 
     def entries(self) -> list[Entry]:
         """Return the run's entries so far, in order, those of other processes included."""
@@ -193,8 +197,15 @@ def resolve(chain: Chain, run: str, *, intent: int, outcome: str, by: str, why: 
     entry = chain.entry(intent) if opened.number < intent <= chain.head().number else opened
     if entry.run != run or entry.kind != "intent":
         raise UsageError(f"entry {intent} is not an intent of run {run}")
-    about = {name: entry.body[name] for name in ("effect", "target") if name in entry.body}
-    fields = {**about, "intent": intent, "outcome": outcome, "by": by, "why": why, "opened": opened.number}
+    about: dict[str, Any] = {name: entry.body[name] for name in ("effect", "target") if name in entry.body}
+    fields: dict[str, Any] = {
+        **about,
+        "intent": intent,
+        "outcome": outcome,
+        "by": by,
+        "why": why,
+        "opened": opened.number,
+    }
     return chain.append("resolved", run=run, body=fields, guard=lambda _: None)
 
 
@@ -218,10 +229,9 @@ def _opened(entry: Entry) -> int:
     return entry.number if entry.kind == "opened" else int(entry.body["opened"])
 
 
-def _nobody_else(fresh: list[Entry]) -> None:
+def _nobody_else(_: list[Entry]) -> None:
     """Going by what was true a moment ago is only right if nobody wrote since: the dead one may live after all."""
-    if fresh:
-        raise _Overtaken
+    raise _Overtaken
 
 
 def _still_parked(fresh: list[Entry]) -> None:

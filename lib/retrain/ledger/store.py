@@ -102,10 +102,20 @@ def _telling(what: str, place: str) -> Iterator[None]:
     """Turn what obstore and the file system raise into one clear line."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise Missing(f"cannot {what}: there is none in {place}") from error
     except (BaseError, OSError) as error:
         raise StoreError(f"cannot {what} in {place}: {_first_line(error)}") from error
+
+
+@contextmanager
+def _seeking(what: str, place: str) -> Iterator[None]:
+    """Tell absent from no answer."""
+    try:
+        with _telling(what, place):
+            yield
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise Missing(f"cannot {what}: there is none in {place}") from error
+        raise
 
 
 class FolderStore:
@@ -151,7 +161,7 @@ class FolderStore:
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; Missing where there is none."""
-        with _telling(f"read {name}", self.place):
+        with _seeking(f"read {name}", self.place):
             return (self._folder / name).read_bytes()
 
     def exists(self, name: str) -> bool:
@@ -246,13 +256,13 @@ class BucketStore:
 
     def read(self, name: str) -> bytes:
         """Return an object's bytes; Missing where there is none."""
-        with _telling(f"read {name}", self.place):
+        with _seeking(f"read {name}", self.place):
             return bytes(obstore.get(self._bucket, self._prefix + name).bytes())
 
     def exists(self, name: str) -> bool:
         """Return whether there is such an object."""
         try:
-            with _telling(f"ask for {name}", self.place):
+            with _seeking(f"ask for {name}", self.place):
                 obstore.head(self._bucket, self._prefix + name)
         except Missing:
             return False

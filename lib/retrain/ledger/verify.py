@@ -103,9 +103,8 @@ class _Verification:
         self.findings.append(Finding(grade, file, problem))
 
     def _blame(self, number: int, problem: str) -> None:
-        if number not in self.faulty:
-            self.faulty.add(number)
-            self._find("tampered", entry_file(number), problem)
+        self.faulty.add(number)
+        self._find("tampered", entry_file(number), problem)
 
     def _read_entries(self) -> list[int]:
         """Read every file under entries/, each for itself; return the numbers that are there, in order."""
@@ -143,12 +142,14 @@ class _Verification:
     def _check_links(self, numbers: Sequence[int], sealed: int) -> None:
         """Hold each entry's hash against what the next one says, from the newest back.
 
-        The later of two has the word if a signature seals it, and nothing else is wrong with it.
+        The later of two has the word if a signature seals it. A fault that is known explains the break by itself.
         """
         for earlier, later in reversed(list(pairwise([0, *numbers]))):
             if later != earlier + 1:
                 self._find("tampered", entry_file(earlier + 1), f"missing: {span(earlier + 1, later - 1)}")
-            elif later not in self.faulty and self.entries[later].previous != self.digests.get(earlier, GENESIS):
+            elif not {earlier, later} & self.faulty and self.entries[later].previous != self.digests.get(
+                earlier, GENESIS
+            ):
                 if earlier and later <= sealed:
                     self._blame(earlier, f"not the file whose SHA-256 {entry_file(later)} holds")
                 else:

@@ -83,8 +83,7 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
 
 def observed_enough(observed_by: str, minimum: str) -> bool:
     """Whether this way of seeing a swap is at least as good as the one asked for; no way at all never is."""
-    level = _LEVEL.get(observed_by, 0)
-    return level > 0 and level >= _LEVEL[minimum]
+    return _LEVEL.get(observed_by, 0) >= max(_LEVEL[minimum], 1)
 
 
 def _before(facts: Facts, policy: Policy) -> tuple[Check, ...]:

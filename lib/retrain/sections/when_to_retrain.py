@@ -88,7 +88,7 @@ def newest_slot(schedule: str, now: datetime) -> datetime:
 
 
 def _cron(schedule: str, start: datetime) -> Any:
-    from croniter import croniter  # type: ignore[import-untyped]  # late: no other section needs it
+    from croniter import croniter  # late: no other section needs it
 
     return croniter(schedule, start)
 

@@ -35,10 +35,11 @@ def fingerprint(run: Run, rows: Answer[Rows], told: Slots) -> Fingerprint | None
     """
     if told.attested:
         return None
-    print_ = Fingerprint(take=lambda: run.service.predict(rows.value).scores)
+    serving = run.service.predict(rows.value).scores
+    print_ = Fingerprint(take=lambda: run.service.predict(rows.value).scores, serving=serving)
     if not print_.is_steady():
         return None
-    run.say("fingerprint", scores=list(print_.take()), rows_sha256=rows.evidence[0].result_sha256)
+    run.say("fingerprint", of="production", scores=list(serving), rows_sha256=rows.evidence[0].result_sha256)
     return print_
 
 
@@ -55,7 +56,10 @@ def swap(run: Run, before: blue_green_deployment.Facts, slots: Slots, print_: Fi
         minimum=run.policy.minimum_observation,
         observe_seconds=run.policy.observe_seconds,
     )
-    return run.perform(act)
+    effect = run.perform(act)
+    if print_ is not None and effect.observed_by == "fingerprint":
+        run.say("fingerprint", of="candidate", scores=list(print_.take()))
+    return effect
 
 
 def smoke_test_again(run: Run, rows: Answer[Rows], effect: Effect) -> str | None:
@@ -70,7 +74,7 @@ def smoke_test_again(run: Run, rows: Answer[Rows], effect: Effect) -> str | None
         latencies_seconds=told.latencies_seconds,
         invalid=told.invalid,
         timeouts=told.timeouts,
-        evidence={"Predictions answered": (told.evidence,)},
+        evidence={"predictions": (told.evidence,)},
     )
     verdict = staging_smoke_tests.decide(
         facts, run.settings.staging_smoke_tests.model_copy(update={"minimum_observation": "response"})

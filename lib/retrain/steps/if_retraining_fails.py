@@ -41,7 +41,7 @@ def gathered(run: Run, status: TrainingStatus | None) -> rules.Facts:
         remedies_tried=_remedies_tried(run),
         failed_runs_before=history.failed_runs_in_a_row(records_root(run.settings), run.folder),
         open_incident=_open_incident(run),
-        evidence={"training": (status.evidence,)} if status else {},
+        evidence={"status": (status.evidence,)} if status else {},
     )
 
 

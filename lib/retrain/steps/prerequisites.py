@@ -45,9 +45,9 @@ def open_incidents(run: Run) -> Answer[tuple[Incident, ...]]:
 def evidence(
     samples: Answer[NewSamples | None], counted: Answer[dict[str, int]], incidents: Answer[tuple[Incident, ...]]
 ) -> dict[str, tuple[Evidence, ...]]:
-    """Return the evidence of the three queries under the names of their checks."""
+    """Return the evidence of the three queries under the names that the checks look for."""
     return {
-        "Sufficient data": samples.evidence,
-        "Data quality": counted.evidence,
-        "No active incidents": incidents.evidence,
+        "new_samples": samples.evidence,
+        "quality": counted.evidence,
+        "open_incidents": incidents.evidence,
     }

@@ -37,11 +37,12 @@ def reason(run: Run) -> str:
 
 
 def fingerprint(run: Run, rows: Answer[Rows]) -> Fingerprint | None:
-    """Return the scores of the former version, taken before the swap, or None where slots tell, or none were taken."""
-    kept = run.swapper.bodies("fingerprint")
-    if not kept or kept[-1]["rows_sha256"] != rows.evidence[0].result_sha256:
+    """Return the scores of both versions, taken around a swap that was seen by them; None where it was not."""
+    kept = {str(told["of"]): told for told in run.swapper.bodies("fingerprint")}
+    if set(kept) != {"production", "candidate"} or kept["production"]["rows_sha256"] != rows.evidence[0].result_sha256:
         return None
-    return Fingerprint(take=lambda: run.service.predict(rows.value).scores, expected=kept[-1]["scores"])
+    serving, expected = kept["candidate"]["scores"], kept["production"]["scores"]
+    return Fingerprint(take=lambda: run.service.predict(rows.value).scores, serving=serving, expected=expected)
 
 
 def roll_back(run: Run, slots: Slots, print_: Fingerprint | None) -> Effect:

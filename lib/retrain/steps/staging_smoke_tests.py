@@ -20,10 +20,10 @@ __all__ = ["candidate_version", "latency_picture", "p99", "sample_rows", "slots"
 Rows = tuple[dict[str, Any], ...]
 
 
-def slots(run: Run) -> Slots:
+def slots(run: Run) -> Answer[Slots]:
     """Return which version is in which slot, where the service tells."""
     health = run.service.health()
-    return health.slots if health else Slots()
+    return Answer(health.slots, (health.evidence,)) if health else Answer(Slots(), ())
 
 
 def candidate_version(run: Run) -> str | None:

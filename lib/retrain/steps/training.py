@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Waited", "progress", "remedy_in_force", "request_body", "trigger", "wait"]
 
 _BAR = 30
+_ANY_TRAINING = "the service shows no job: that its status is of this training, not of an earlier one, cannot be shown"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def wait(run: Run, effect: Effect, live: Callable[[str], None]) -> Waited:
     """Look at the training's status until it has ended or the deadline has passed; ``live`` is shown each look."""
     if effect.outcome != "applied":
         return Waited(None, 0.0, deadline_passed=False)
+    if effect.observed_by == "response":
+        run.say("deviation", deviation=_ANY_TRAINING)
     began = run.clock.monotonic()
     deadline = began + run.policy.deadline_minutes * 60
     with run.waiting("training"):

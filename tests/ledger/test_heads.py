@@ -1,0 +1,166 @@
+"""The head is kept outside, goes only forward, and is compared before anything is built on it."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from retrain.errors import UsageError
+from retrain.ledger import GitHead, Head, HeadSink, LedgerError, StoreError, StoreHead, agree, push_head
+from retrain.ledger import heads as heads_module
+from retrain.ledger.entries import GENESIS
+
+from .small import Record
+
+OLD, NEW = Head(3, "3" * 64), Head(5, "5" * 64)
+
+
+def git(*words: str, folder: Path) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True, timeout=30)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> str:
+    git("init", "--quiet", "--bare", "heads.git", folder=tmp_path)
+    return str(tmp_path / "heads.git")
+
+
+@pytest.fixture(params=["file", "git"])
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> HeadSink:
+    if request.param == "file":
+        return StoreHead(tmp_path / "outside", "delays")
+    return GitHead(request.getfixturevalue("remote"), "heads", "delays")
+
+
+def test_what_was_pushed_is_read(sink: HeadSink) -> None:
+    """Nothing at first; then the last one pushed, and pushing it again does no harm."""
+    assert sink.read() is None
+    sink.push(OLD)
+    assert sink.read() == OLD
+    sink.push(NEW)
+    sink.push(NEW)
+    assert sink.read() == NEW
+
+
+@pytest.mark.parametrize("back", [OLD, Head(5, "6" * 64)])
+def test_a_head_goes_only_forward(sink: HeadSink, back: Head) -> None:
+    """Neither an earlier entry nor another one of the same number takes its place."""
+    sink.push(NEW)
+    with pytest.raises(LedgerError, match="keeps entry 5"):
+        sink.push(back)
+    assert sink.read() == NEW
+
+
+def test_each_push_is_a_commit_beside_other_models(remote: str, tmp_path: Path) -> None:
+    """The branch's history tells every head there was, and one model's push leaves another's file alone."""
+    for head in (OLD, NEW):
+        for model in ("delays", "other"):
+            GitHead(remote, "heads", model).push(head)
+    assert git("log", "--format=%s", "heads", folder=Path(remote)).splitlines() == [
+        "other.head.json: entry 5",
+        "delays.head.json: entry 5",
+        "other.head.json: entry 3",
+        "delays.head.json: entry 3",
+    ]
+    assert git("ls-tree", "--name-only", "heads", folder=Path(remote)).split() == [
+        "delays.head.json",
+        "other.head.json",
+    ]
+    assert GitHead(remote, "heads", "third").read() is None
+
+
+def test_a_push_that_another_one_overtook_is_tried_again(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never forces: it starts again from what the branch is then, and gives up after a few times."""
+    true_git = heads_module._git
+    overtaken: list[str] = []
+
+    def overtaking(times: int) -> Callable[..., str]:
+        def git(folder: str, *words: str, given: bytes = b"") -> str:
+            if words[0] == "push" and len(overtaken) < times:
+                overtaken.append("once more")
+                monkeypatch.setattr(heads_module, "_git", true_git)
+                GitHead(remote, "heads", f"other-{len(overtaken)}").push(OLD)
+                monkeypatch.setattr(heads_module, "_git", git)
+            return true_git(folder, *words, given=given)
+
+        return git
+
+    monkeypatch.setattr(heads_module, "_git", overtaking(1))
+    sink = GitHead(remote, "heads", "delays")
+    sink.push(OLD)
+    assert (sink.read(), len(overtaken)) == (OLD, 1)
+    monkeypatch.setattr(heads_module, "_git", overtaking(99))
+    with pytest.raises(StoreError, match="git push failed"):
+        sink.push(NEW)
+
+
+def test_a_remote_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """It is never taken for a branch without a head."""
+    with pytest.raises(StoreError, match="git ls-remote failed"):
+        GitHead(str(tmp_path / "nowhere.git"), "heads", "delays").read()
+
+
+@pytest.mark.parametrize("answer", [FileNotFoundError("no git"), subprocess.TimeoutExpired("git", 60)])
+def test_git_that_cannot_be_run_or_hangs_is_an_error(monkeypatch: pytest.MonkeyPatch, answer: Exception) -> None:
+    """The message says what was tried."""
+
+    def run(*_: object, **__: object) -> None:
+        raise answer
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(StoreError, match="git init failed"):
+        GitHead("x", "heads", "delays").read()
+
+
+def test_git_that_fails_without_a_word_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Then the exit code has to do."""
+    (tmp_path / "git").write_text("#!/bin/sh\nexit 7\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(StoreError, match="git init failed: exit 7"):
+        GitHead("x", "heads", "delays").read()
+
+
+@pytest.mark.parametrize(("remote", "branch"), [("--upload-pack=x", "heads"), ("x", "")])
+def test_what_git_would_take_for_an_option_is_refused(remote: str, branch: str) -> None:
+    """An address is an address."""
+    with pytest.raises(UsageError, match="no Git branch"):
+        GitHead(remote, branch, "delays")
+
+
+def test_a_sink_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
+    """What went wrong is told by place."""
+    broken, well = StoreHead(tmp_path / "a", "delays"), StoreHead(tmp_path / "b", "delays")
+    (tmp_path / "a").write_text("no folder")
+    failed = push_head(NEW, [broken, well])
+    assert list(failed) == [broken.place]
+    assert well.read() == NEW
+
+
+def test_a_chain_agrees_with_its_head(record: Record, tmp_path: Path) -> None:
+    """With none, an earlier one or the newest; an empty chain agrees with the head of none."""
+    sink = StoreHead(tmp_path / "outside", "delays")
+    assert agree(record.chain(), sink) is None
+    sink.push(Head(0, GENESIS))
+    assert agree(record.chain(), sink) == Head(0, GENESIS)
+    first = record.whole_run("run-1")
+    sink.push(first)
+    assert agree(record.chain(), sink) == first
+    record.whole_run("run-2")
+    assert agree(record.chain(), sink) == first
+
+
+def test_a_chain_that_lost_its_newest_entries_does_not_agree(record: Record, tmp_path: Path) -> None:
+    """So no run opens on it: the message names the file that is gone, or that is another."""
+    sink = StoreHead(tmp_path / "outside", "delays")
+    sink.push(record.whole_run("run-1"))
+    record.entry(5).unlink()
+    with pytest.raises(LedgerError, match=r"entries/00000005\.json and what follows were deleted"):
+        agree(record.chain(), sink)
+    chain = record.chain()
+    chain.append("closed", run="run-1", body={"files": {}}, guard=lambda _: None)
+    with pytest.raises(LedgerError, match=r"entries/00000005\.json is not the one"):
+        agree(chain, sink)

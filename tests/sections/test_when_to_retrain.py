@@ -1,0 +1,211 @@
+"""Triggers: strictly more than the tolerance, a slot at or before now, a person with a reason; missing is not unmet."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from retrain.checks import Status
+from retrain.facts import FeatureDrift, Request
+from retrain.sections.when_to_retrain import Facts, Policy, aggregate_psi, decide, newest_slot, priority
+
+SLOT = datetime(2013, 6, 9, 2, tzinfo=UTC)
+NOW = SLOT + timedelta(days=2)
+NAMES = ["Accuracy drop", "Drift score", "Scheduled", "Manual request"]
+
+
+def feature(psi, name="temperature", reference=1000, current=1000):
+    return FeatureDrift(feature=name, psi=psi, reference_rows=reference, current_rows=current)
+
+
+def quiet(**changed):
+    """Facts under which no trigger is met and all could be judged."""
+    plain = {
+        "now": NOW,
+        "baseline_f1": 0.88,
+        "f1": 0.87,
+        "f1_labels": 1000,
+        "drift": (feature(0.1),),
+        "last_trained_at": SLOT + timedelta(hours=1),
+    }
+    return Facts(**(plain | changed))
+
+
+def status(name, facts, policy=None):
+    return next(check for check in decide(facts, policy or Policy()).checks if check.name == name).status
+
+
+def test_the_checks_stand_in_the_runbooks_order():
+    """Every trigger has its check, whatever happened."""
+    assert [check.name for check in decide(quiet(), Policy()).checks] == NAMES
+    assert [check.name for check in decide(Facts(now=NOW), Policy()).checks] == NAMES
+
+
+def test_quiet_facts_call_for_nothing():
+    """All judged and none met is no action, with what would have changed it."""
+    verdict = decide(quiet(), Policy())
+    assert verdict.outcome == "no_action"
+    assert "F1 < 0.83" in verdict.flip
+    assert "2013-06-16 02:00 UTC" in verdict.flip
+    assert priority(quiet(), Policy()) is None
+
+
+@pytest.mark.parametrize(
+    ("f1", "expected"), [(0.84, "FAIL"), (0.83, "FAIL"), (0.829999, "PASS"), (0.9, "FAIL"), (0.0, "PASS")]
+)
+def test_a_drop_must_be_more_than_the_tolerance(f1, expected):
+    """Inside and exactly at 0.05 do not trigger, the next figure beyond does."""
+    assert status("Accuracy drop", quiet(f1=f1)) == expected
+
+
+@pytest.mark.parametrize("hundredths", range(6, 96))
+def test_an_exact_drop_on_a_two_decimal_grid_never_trips(hundredths):
+    """0.90 − 0.85 is 0.05 on paper, and more than that in binary floats."""
+    facts = quiet(baseline_f1=hundredths / 100, f1=(hundredths - 5) / 100)
+    assert status("Accuracy drop", facts) is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"f1": None},
+        {"f1": float("nan")},
+        {"baseline_f1": None},
+        {"baseline_f1": float("inf")},
+        {"f1_labels": None},
+        {"f1_labels": 0},
+        {"f1_labels": 299},
+        {"f1": 1.2},
+        {"f1": -0.1},
+        {"baseline_f1": 88.0},
+    ],
+)
+def test_an_f1_that_cannot_be_judged_is_inconclusive(changed):
+    """Missing, NaN, too few labels, or no share at all: no verdict, and the run is not quiet."""
+    facts = quiet(**changed)
+    assert status("Accuracy drop", facts) is Status.INCONCLUSIVE
+    verdict = decide(facts, Policy())
+    assert verdict.outcome == "inconclusive"
+    assert "Accuracy drop" in verdict.sentence
+
+
+def test_exactly_enough_labels_are_enough():
+    """The minimum is included."""
+    assert status("Accuracy drop", quiet(f1_labels=300, f1=0.5)) is Status.PASS
+
+
+@pytest.mark.parametrize(("psi", "expected"), [(0.29, "FAIL"), (0.3, "FAIL"), (0.300001, "PASS")])
+def test_drift_must_be_above_the_ceiling(psi, expected):
+    """Strictly above, exactly compared: the mean of three times 0.3 is 0.3."""
+    features = tuple(feature(psi, name) for name in "abc")
+    assert status("Drift score", quiet(drift=features)) == expected
+
+
+@pytest.mark.parametrize(("aggregate", "expected"), [("mean", "FAIL"), ("max", "PASS")])
+def test_the_policy_names_the_aggregate(aggregate, expected):
+    """One drifted feature of four lifts the maximum and not the mean."""
+    features = (feature(0.9, "a"), *(feature(0.05, name) for name in "bcd"))
+    assert status("Drift score", quiet(drift=features), Policy(psi_aggregate=aggregate)) == expected
+
+
+@pytest.mark.parametrize(
+    "drift", [None, (), (feature(None),), (feature(9.0, current=299),), (feature(9.0, reference=0),)]
+)
+def test_drift_without_facts_is_inconclusive(drift):
+    """No features, none measured, or none with rows enough on both sides."""
+    assert status("Drift score", quiet(drift=drift)) is Status.INCONCLUSIVE
+    assert aggregate_psi(drift or (), Policy()) is None
+
+
+def test_a_thin_feature_is_left_out_and_named():
+    """The others decide, and the reader is told."""
+    facts = quiet(drift=(feature(0.31, "a", 300, 300), feature(0.0, "thin", current=299), feature(-1.0, "odd")))
+    check = decide(facts, Policy()).checks[1]
+    assert check.status is Status.PASS
+    assert "thin (299 current rows of 300)" in check.reason
+    assert "odd" in check.reason
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "expected"),
+    [
+        (SLOT, SLOT - timedelta(days=7), "PASS"),
+        (SLOT - timedelta(microseconds=1), SLOT - timedelta(days=7), "FAIL"),
+        (SLOT + timedelta(days=6), SLOT - timedelta(seconds=1), "PASS"),
+        (SLOT + timedelta(days=6), SLOT, "FAIL"),
+        (SLOT + timedelta(days=6), SLOT + timedelta(seconds=1), "FAIL"),
+        (SLOT, None, "INCONCLUSIVE"),
+        (SLOT, SLOT + timedelta(seconds=1), "INCONCLUSIVE"),
+    ],
+)
+def test_a_slot_is_due_from_its_very_moment_until_a_training(now, last, expected):
+    """At the slot it is due, a missed one stays due, and an unknown last training is no answer."""
+    assert status("Scheduled", quiet(now=now, last_trained_at=last)) == expected
+
+
+def test_a_missed_slot_says_how_late():
+    """Two days after the slot."""
+    check = decide(quiet(last_trained_at=SLOT - timedelta(days=3)), Policy()).checks[2]
+    assert "2 days late" in check.reason
+    assert newest_slot("0 2 * * 0", NOW) == SLOT
+
+
+def test_a_request_needs_its_reason():
+    """A request is met with a reason, unmet without a request, and open with a blank one."""
+    assert status("Manual request", quiet(request=Request(reason="new feature"))) is Status.PASS
+    assert status("Manual request", quiet()) is Status.FAIL
+    assert status("Manual request", quiet(request=Request(reason="  "))) is Status.INCONCLUSIVE
+
+
+def test_several_triggers_are_all_recorded_and_the_highest_names_it():
+    """One run, all triggers, the highest priority in front."""
+    facts = quiet(
+        f1=0.809,
+        baseline_f1=0.88,
+        last_trained_at=SLOT - timedelta(days=7),
+        request=Request(reason="x", priority="low"),
+    )
+    verdict = decide(facts, Policy())
+    assert verdict.outcome == "retrain"
+    assert verdict.sentence.startswith("Retrain (High): F1 fell 0.071 below its baseline 0.88, more than 0.05.")
+    assert "the slot of 2013-06-09" in verdict.sentence
+    assert "requested: x" in verdict.sentence
+    assert verdict.flip.startswith("With F1 ≥ 0.83,")
+
+
+@pytest.mark.parametrize(("manual", "named"), [("high", "high"), ("normal", "normal"), ("low", "normal")])
+def test_a_request_brings_its_own_priority(manual, named):
+    """Beside a scheduled slot, the higher of both names the run."""
+    facts = quiet(last_trained_at=SLOT - timedelta(days=7), request=Request(reason="x", priority=manual))
+    assert priority(facts, Policy()) == named
+
+
+def test_one_trigger_that_is_met_outweighs_what_is_missing():
+    """A met trigger retrains though the others could not be judged."""
+    assert decide(Facts(now=NOW, request=Request(reason="x")), Policy()).outcome == "retrain"
+
+
+def test_automatic_triggers_rest_after_a_training():
+    """Within the rest nothing automatic is met, exactly at its end all is; a person is never made to wait."""
+    policy = Policy(cooldown_hours=24)
+    trained = NOW - timedelta(hours=24)
+    facts = quiet(f1=0.5, drift=(feature(9.0),), last_trained_at=trained + timedelta(seconds=1))
+    assert decide(facts, policy).outcome == "no_action"
+    assert "rests until" in decide(facts, policy).sentence
+    assert decide(facts.model_copy(update={"last_trained_at": trained}), policy).outcome == "retrain"
+    asked = facts.model_copy(update={"request": Request(reason="x")})
+    assert decide(asked, policy).outcome == "retrain"
+
+
+def test_a_rest_after_an_unknown_training_may_not_be_over():
+    """With a cooldown, a trigger is open while nobody knows when the last training was."""
+    facts = quiet(f1=0.5, last_trained_at=None)
+    assert status("Accuracy drop", facts, Policy(cooldown_hours=1)) is Status.INCONCLUSIVE
+    assert status("Accuracy drop", facts) is Status.PASS
+
+
+@pytest.mark.parametrize("schedule", ["", "weekly", "0 2 * *", "0 2 * * 9", "0 0 30 2 *", "0 0 2 * * 0"])
+def test_a_schedule_that_is_none_is_refused(schedule):
+    """Five fields, and a date that comes."""
+    with pytest.raises(ValidationError, match="cron expression"):
+        Policy(schedule=schedule)
