@@ -19,6 +19,12 @@ def test_every_outcome_leads_to_a_section_that_exists() -> None:
     assert all(set(section.leads_to.values()) <= NAMES for section in runbook.SECTIONS)
 
 
+def test_an_inconclusive_watch_is_held_or_rolled_back_by_policy() -> None:
+    watched = verdict("post_deploy_monitoring", "inconclusive")
+    assert runbook.following(watched) == runbook.END
+    assert runbook.following(watched, on_inconclusive="roll_back") == "rollback"
+
+
 def test_every_section_but_the_first_is_reached() -> None:
     reached = {name for section in runbook.SECTIONS for name in section.leads_to.values()}
     assert reached == NAMES - {runbook.FIRST}
@@ -55,7 +61,7 @@ FAILED = (*TRIGGERED, ("training", "failed"))
         ((*SWAPPED, ("post_deploy_monitoring", "regressed"), ("rollback", "rolled_back")), "rolled_back", 14),
         ((*SWAPPED, ("post_deploy_monitoring", "regressed"), ("rollback", "unresolved")), "unresolved", 17),
         (
-            (*SWAPPED, ("post_deploy_monitoring", "inconclusive_roll_back"), ("rollback", "rolled_back")),
+            (*SWAPPED, ("post_deploy_monitoring", "inconclusive"), ("rollback", "rolled_back")),
             "inconclusive",
             15,
         ),

@@ -238,8 +238,12 @@ def _header(run: Run) -> str:
 def _leads_to(run: Run, verdict: Verdict) -> str:
     if run.section == runbook.LAST or run.section in RELATED:
         return ""
-    after = runbook.section(runbook.following(verdict))
+    after = runbook.section(runbook.following(verdict, on_inconclusive=_on_inconclusive(run)))
     return f"**Next:** {after.title}: `retrain step {after.name} --run {run.folder.run_id}`"
+
+
+def _on_inconclusive(run: Run) -> str:
+    return run.settings.post_deploy_monitoring.on_inconclusive
 
 
 def _report_errors(run: Run) -> None:

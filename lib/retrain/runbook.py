@@ -58,8 +58,7 @@ SECTIONS = (
             {"swapped": "post_deploy_monitoring", "smoke_failed": "rollback",
              "awaiting_approval": END, "unresolved": END, "not_ready": END}),
     Section("post_deploy_monitoring", "07_post_deploy_monitoring.ipynb", "Post-Deploy Monitoring",
-            {"healthy": END, "regressed": "rollback", "inconclusive": END, "inconclusive_roll_back": "rollback",
-             "not_ready": END}),
+            {"healthy": END, "regressed": "rollback", "inconclusive": END, "not_ready": END}),
     Section("rollback", "08_rollback.ipynb", "Rollback",
             {"rolled_back": END, "unresolved": END, "not_ready": END}),
     Section("if_retraining_fails", "09_if_retraining_fails.ipynb", "If Retraining Fails",
@@ -89,7 +88,7 @@ _ENDS: Mapping[tuple[str, str], str] = MappingProxyType({
 
 _ROLLED_BACK_AFTER: Mapping[str, str] = MappingProxyType({
     "regressed": "rolled_back",
-    "inconclusive_roll_back": "inconclusive",
+    "inconclusive": "inconclusive",
     "smoke_failed": "smoke_failed",
 })  # fmt: skip
 
@@ -103,8 +102,13 @@ def section(name: str) -> Section:
     raise UsageError(f"there is no section {name!r}.{nearest(name, names)} The sections are {', '.join(names)}")
 
 
-def following(verdict: Verdict) -> str:
-    """Return the name of the section that ``verdict`` leads to; an outcome the runbook does not know ends the run."""
+def following(verdict: Verdict, *, on_inconclusive: str = "hold") -> str:
+    """Return the name of the section that ``verdict`` leads to; an outcome the runbook does not know ends the run.
+
+    ``on_inconclusive`` is the watch's policy: ``roll_back`` sends an inconclusive watch to the roll back.
+    """
+    if (verdict.section, verdict.outcome, on_inconclusive) == ("post_deploy_monitoring", "inconclusive", "roll_back"):
+        return "rollback"
     return section(verdict.section).leads_to.get(verdict.outcome, END)
 
 

@@ -48,7 +48,7 @@ def _follow(folder: RunFolder, settings: Settings, listener: Listener) -> tuple[
     try:
         while section != runbook.LAST:
             _execute(folder, settings, section, listener)
-            section = runbook.following(folder.verdicts()[-1])
+            section = _following(folder, settings)
         outcome, reason = runbook.run_outcome(folder.verdicts()), ""
     except Interrupted as stop:
         return "interrupted", str(stop)
@@ -57,6 +57,11 @@ def _follow(folder: RunFolder, settings: Settings, listener: Listener) -> tuple[
     except RetrainError as broken:
         outcome, reason = "error", str(broken)
     return _record_decision(folder, settings, listener, outcome, reason)
+
+
+def _following(folder: RunFolder, settings: Settings) -> str:
+    on_inconclusive = settings.post_deploy_monitoring.on_inconclusive
+    return runbook.following(folder.verdicts()[-1], on_inconclusive=on_inconclusive)
 
 
 def _record_decision(

@@ -148,7 +148,7 @@ def test_giving_up_a_training_points_to_the_data():
     sentence = decide(failed(failed_runs_before=2), POLICY).sentence
     assert "related/data_quality" in sentence
     assert "3 failed runs in a row" in sentence
-    assert decide(Facts(), Policy()).outcome == "give_up"
+    assert decide(Facts(), Policy()).outcome == "not_ready"
 
 
 @pytest.mark.parametrize(

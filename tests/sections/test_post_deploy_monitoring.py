@@ -197,9 +197,9 @@ def test_versions_that_are_not_told():
     assert outcome(watch(mixed, candidate_version=None)) == "inconclusive"
 
 
-def test_an_unknown_swap_has_no_windows():
+def test_without_a_swap_there_is_nothing_to_watch():
     """What came after it cannot be told."""
-    assert outcome(watch(swapped_at=None)) == "inconclusive"
+    assert outcome(watch(swapped_at=None)) == "not_ready"
 
 
 def test_without_counts_windows_in_a_row_decide():

@@ -32,9 +32,9 @@ OUTCOMES = {
     evaluation_gate: {"passed", "rejected"},
     staging_smoke_tests: {"staged", "smoke_failed", "not_ready"},
     blue_green_deployment: {"swapped", "awaiting_approval", "unresolved", "not_ready", "smoke_failed"},
-    post_deploy_monitoring: {"healthy", "regressed", "inconclusive", "watching"},
+    post_deploy_monitoring: {"healthy", "regressed", "inconclusive", "watching", "not_ready"},
     rollback: {"rolled_back", "unresolved", "not_ready"},
-    if_retraining_fails: {"retry", "give_up"},
+    if_retraining_fails: {"retry", "give_up", "not_ready"},
 }
 OPEN = {"ready", "trained", "passed", "staged", "swapped", "healthy", "rolled_back", "retry"}
 WORDS = st.sampled_from(

@@ -44,7 +44,11 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
 
     def execute(self, **kwargs: Any) -> Account:
         """Start a kernel (``kwargs`` go to its start: cwd, env), run every code cell, close the account."""
-        account: Account = run_sync(self._run)(**kwargs)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return _in_own_loop(self._run(**kwargs))
+        account: Account = run_sync(self._run)(**kwargs)  # called from a notebook, say: a thread takes it
         return account
 
     async def _run(self, **kwargs: Any) -> Account:
@@ -170,6 +174,16 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
         self.shutdown_kernel = "immediate"
         if self.km is not None and self.km.has_kernel:
             await self.km.provisioner.kill()
+
+
+def _in_own_loop(work: Coroutine[Any, Any, Account]) -> Account:
+    """Run ``work`` in a loop that is closed after it; jupyter's own would stay open with its thread gone."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 class _Manager:

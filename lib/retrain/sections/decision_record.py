@@ -9,6 +9,9 @@ from retrain.checks import Check, Model, Status, Verdict, inconclusive
 from retrain.facts import Effect
 
 
+_WANTED = "sent at most once, and what it did was seen"
+
+
 class Facts(Model):
     """Every verdict of the run in the order it was reached, and what became of each effect.
 
@@ -87,7 +90,7 @@ def _effects(facts: Facts) -> tuple[Check, ...]:
     settled = tuple(
         Check(
             name=f"Effect: {effect.effect}",
-            requirement="sent at most once, and what it did was seen",
+            requirement=_WANTED,
             observed=f"{'sent' if effect.sent else 'not sent'}, {effect.outcome}, by {effect.observed_by}",
             status=Status.FAIL if effect.outcome == "unresolved" else Status.PASS,
             reason=effect.detail or effect.outcome,
@@ -95,7 +98,7 @@ def _effects(facts: Facts) -> tuple[Check, ...]:
         for effect in facts.effects
     )
     open_ones = tuple(
-        inconclusive(f"Effect: {name}", "sent at most once, and what it did was seen", "nothing was recorded after its intent")
+        inconclusive(f"Effect: {name}", _WANTED, "nothing was recorded after its intent")
         for name in facts.unsettled
     )
     return settled + open_ones

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from retrain.checks import Check, Evidence, Figure, Model, Status, Verdict, exact, inconclusive
 from retrain.facts import Metrics
-from retrain.sections.proof import COUNT_TOLERANCE, auc_proof, counts_problem, f1_proof, share_proof, unknown
-from retrain.sections.words import judge, listed, share_problem, shown
+from retrain.judgement.proof import COUNT_TOLERANCE, auc_proof, counts_problem, f1_proof, share_proof, unknown
+from retrain.judgement.words import judge, listed, share_problem, shown
 
 __all__ = ["Facts", "Policy", "decide", "production_figure"]
 

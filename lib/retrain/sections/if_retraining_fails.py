@@ -10,7 +10,7 @@ from pydantic import Field
 
 from retrain.checks import Check, Evidence, Figure, Model, Status, Verdict, exact, inconclusive
 from retrain.facts import Epoch, Remedy
-from retrain.sections.words import counted, listed, shown
+from retrain.judgement.words import counted, listed, shown
 
 __all__ = ["RUNBOOK_REMEDIES", "Cause", "Facts", "Policy", "decide", "diagnose", "incident_due", "remedy"]
 
@@ -85,6 +85,8 @@ _STILL_FALLING = 0.01  # of the loss before: a last epoch that still gains one p
 
 def decide(facts: Facts, policy: Policy) -> Verdict:
     """Retry with one change where the evidence names a cause and a remedy is left; give up otherwise, and say so."""
+    if facts.failed_section is None:
+        return _not_ready()
     cause, found = diagnose(facts, policy)
     checks = (_cause(cause, found, facts), _attempts(facts, policy), _remedy_left(cause, facts, policy))
     closed = [check for check in checks if check.status is not Status.PASS]
@@ -96,6 +98,12 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
         outcome, sentence = "give_up", _gives_up(closed, facts, policy)
         flip = f"With {listed(check.requirement for check in closed)}: another attempt."
     return Verdict(section=SECTION, outcome=outcome, checks=checks, sentence=sentence, flip=flip)
+
+
+def _not_ready() -> Verdict:
+    check = inconclusive("Cause", "a training failed, or the gate rejected", "nothing has failed in this run")
+    sentence, flip = "Not ready: nothing has failed in this run.", "With a failed training or a rejection: a diagnosis."
+    return Verdict(section=SECTION, outcome="not_ready", checks=(check,), sentence=sentence, flip=flip)
 
 
 def diagnose(facts: Facts, policy: Policy) -> tuple[Cause, tuple[str, ...]]:
@@ -175,7 +183,7 @@ def _convergence(log: Sequence[Epoch]) -> list[str]:
 def _cause(cause: Cause, found: tuple[str, ...], facts: Facts) -> Check:
     wanted, evidence = "the evidence names a cause", facts.evidence.get("status", ())
     if cause == "unknown":
-        return inconclusive(CAUSE, wanted, found[0], evidence=evidence)
+        return inconclusive("Cause", wanted, found[0], evidence=evidence)
     written = cause.replace("_", " ")
     reason = f"{written}: {listed(found)}"
     return Check(name=CAUSE, requirement=wanted, observed=written, status=Status.PASS, reason=reason, evidence=evidence)

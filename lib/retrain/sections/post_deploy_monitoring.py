@@ -15,11 +15,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verdict, exact
+from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verdict, exact, inconclusive
 from retrain.facts import Window
-from retrain.sections import watch
-from retrain.sections.windows import Kept, keep
-from retrain.sections.words import judge, shown
+from retrain.judgement import watch
+from retrain.judgement.windows import Kept, keep
+from retrain.judgement.words import judge, shown
 
 __all__ = ["Facts", "Policy", "decide", "rolls_back"]
 
@@ -64,6 +64,8 @@ class Policy(Model):
 
 def decide(facts: Facts, policy: Policy) -> Verdict:
     """Judge the watch, while it lasts (``watching``) or at its end; a regression counts as soon as it is seen."""
+    if facts.swapped_at is None:
+        return _not_ready()
     kept = keep(facts.windows or (), since=facts.swapped_at, version=facts.candidate_version)
     rule = _watch(facts, policy, kept)
     checks = (watch.f1_check(rule, F1), watch.latency_check(rule, LATENCY), _watched(facts, policy))
@@ -76,6 +78,12 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
         flip=_flip(outcome, checks, rule),
         deviations=_deviations(facts, policy, kept),
     )
+
+
+def _not_ready() -> Verdict:
+    check = inconclusive(WATCHED, "this run swapped the slots", "this run has swapped nothing, so nothing was watched")
+    sentence, flip = "Not ready: this run has swapped nothing, so there is nothing to watch.", "With a swap: a watch."
+    return Verdict(section=SECTION, outcome="not_ready", checks=(check,), sentence=sentence, flip=flip)
 
 
 def rolls_back(verdict: Verdict, policy: Policy) -> bool:

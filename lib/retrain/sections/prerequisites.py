@@ -6,7 +6,7 @@ from pydantic import Field
 
 from retrain.checks import Check, Evidence, Instant, Model, Status, Verdict, inconclusive
 from retrain.facts import Incident
-from retrain.sections.words import at, counted, judge, listed, shown
+from retrain.judgement.words import at, counted, judge, listed, shown
 
 __all__ = ["Facts", "Policy", "decide"]
 

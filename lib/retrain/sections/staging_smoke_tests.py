@@ -9,7 +9,7 @@ from pydantic import Field
 
 from retrain.checks import Check, Evidence, Figure, Model, Status, Verdict, exact, inconclusive
 from retrain.facts import Slots
-from retrain.sections.words import counted, listed, shown
+from retrain.judgement.words import counted, listed, shown
 from retrain.statistics.intervals import requests_to_prove, slow_share_upper
 
 __all__ = ["Facts", "Policy", "after_swap", "decide", "p99"]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verdict, inconclusive
 from retrain.facts import Effect, Metrics
-from retrain.sections.words import shown
+from retrain.judgement.words import shown
 
 __all__ = ["Facts", "Policy", "decide", "request_body"]
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verdict, exact, inconclusive
 from retrain.facts import FeatureDrift, Priority, Request
-from retrain.sections.words import at, counted, judge, listed, share_problem, shown
+from retrain.judgement.words import at, counted, judge, listed, share_problem, shown
 from retrain.statistics.psi import expected_without_drift
 
 __all__ = ["Facts", "Policy", "aggregate_psi", "decide", "newest_slot", "priority"]

@@ -12,8 +12,8 @@ from typing import Literal
 
 from retrain.checks import Check, Evidence, Status, exact, inconclusive
 from retrain.facts import Window
-from retrain.sections.windows import Tally, f1_of_window, is_f1_figure, slow_of_window, tally, tp_fp_fn
-from retrain.sections.words import counted, shown
+from retrain.judgement.windows import Tally, f1_of_window, is_f1_figure, slow_of_window, tally, tp_fp_fn
+from retrain.judgement.words import counted, shown
 from retrain.statistics.intervals import jaccard_of
 from retrain.statistics.sequential import (
     SLOW_CONCENTRATION,

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from retrain.facts import Window
-from retrain.sections.words import counted
+from retrain.judgement.words import counted
 
 __all__ = ["Kept", "Tally", "f1_of_window", "is_f1_figure", "keep", "slow_of_window", "tally", "tp_fp_fn"]
 

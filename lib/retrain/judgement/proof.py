@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from retrain.checks import Status, exact
 from retrain.facts import Metrics
-from retrain.sections.words import shown
+from retrain.judgement.words import shown
 from retrain.statistics.intervals import (
     Bounds,
     auc_bounds,
