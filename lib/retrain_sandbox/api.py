@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from retrain_sandbox.data import CATEGORIES, NUMBERS
 
@@ -29,15 +29,23 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
+def _whole(value: Any) -> Any:
+    """Let 30.0 be 30, as JSON has it; anything else is left to the type."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
 class Hyperparameters(_Body):
     """What a request may change about the training; what it does not name is searched for, or stays as it is."""
 
     class_weight: Literal["balanced"] | None = Field(None, description="balanced: both classes weigh the same")
     oversampling: Literal["smote"] | None = Field(None, description="smote: the smaller class is filled up")
-    epochs: int = Field(30, ge=1, le=1000)
+    epochs: Whole = Field(30, ge=1, le=1000)
     learning_rate: float = Field(4e-3, gt=0, le=1)
-    batch_size: int = Field(256, ge=16, le=65_536)
-    hidden_units: int = Field(32, ge=1, le=1024)
+    batch_size: Whole = Field(256, ge=16, le=65_536)
+    hidden_units: Whole = Field(32, ge=1, le=1024)
 
 
 class TriggerRequest(_Body):

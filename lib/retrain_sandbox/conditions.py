@@ -69,6 +69,7 @@ class Conditions:
     training: Training = field(default_factory=Training)
     serving: Serving = field(default_factory=Serving)
     traffic: Traffic = field(default_factory=Traffic)
+    data_quality_runs: bool = True  # False: whoever made them has stopped
 
 
 _ADAPTER = TypeAdapter(Conditions)

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ __all__ = ["Request", "main", "read_request", "write_request"]
 
 WORKERS = 2
 PROGRESS_SECONDS = 0.2
+COMPARED = ("f1", "precision", "recall", "auc_roc")
 MONTHS = 2  # ``data_version: latest`` is the rows of so many months before now
 
 
@@ -63,7 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     _end_with_parent()
     with _pool() as pool:
-        state.write_json(chosen.job / "result.json", _run(chosen.home, chosen.job, pool))
+        try:
+            result = _run(chosen.home, chosen.job, pool)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the status must tell
+            traceback.print_exc()
+            result = {"status": "failed", "error": f"unexpected {type(error).__name__}: {error}"}
+        state.write_json(chosen.job / "result.json", result)
     return 0
 
 
@@ -146,14 +153,12 @@ def _told(trained: Any, production: str | None) -> dict[str, Any]:
 
 def _comparison(trained: Any, production: str | None) -> dict[str, Any]:
     candidate, served = asdict(trained.model.manifest.figures), asdict(trained.production)
-    compared = [
-        name for name in ("f1", "precision", "recall", "auc_roc") if None not in (candidate[name], served[name])
-    ]
+    known = [name for name in COMPARED if None not in (candidate[name], served[name])]
     holdout = trained.holdout
     return {
         "production_version": production,
         "production": served,
-        "delta": {name: candidate[name] - served[name] for name in compared},
+        "delta": {name: candidate[name] - served[name] for name in known},
         "holdout": {
             "id": holdout.digest(),
             "rows": len(holdout),

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -129,9 +130,10 @@ _ARRAYS = ("hidden", "hidden_bias", "output", "output_bias")
 def save(directory: Path, model: Model) -> None:
     """Write ``model`` to ``directory``; the manifest comes last, so a directory with one is whole."""
     directory.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = dict(zip(_ARRAYS, model.network.weights, strict=True))
     temporary = directory / ".weights.npz"
     with temporary.open("wb") as file:
-        np.savez(file, **dict(zip(_ARRAYS, model.network.weights, strict=True)))
+        np.savez(file, **arrays)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(directory / "weights.npz")

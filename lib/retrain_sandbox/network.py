@@ -11,7 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Epoch", "Fit", "Floats", "Network", "Recipe", "cross_entropy", "cross_entropy_of_share", "fit", "workspace_bytes"]
+__all__ = [
+    "Epoch",
+    "Fit",
+    "Floats",
+    "Network",
+    "Recipe",
+    "cross_entropy",
+    "cross_entropy_of_share",
+    "fit",
+    "workspace_bytes",
+]
 
 Floats = npt.NDArray[np.float32]
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
@@ -207,10 +217,10 @@ def _batch(adam: _Adam, inputs: Floats, labels: Floats, weights: Floats) -> floa
     network = adam.network
     before = inputs @ network.hidden + network.hidden_bias
     active = before > 0
-    hidden = before * active
+    hidden = np.asarray(before * active, np.float32)
     scores = _sigmoid(hidden @ network.output + network.output_bias)
-    error = weights * (scores - labels) / np.float32(len(labels))
-    back = np.outer(error, network.output) * active
+    error = np.asarray(weights * (scores - labels) / len(labels), np.float32)
+    back = np.asarray(np.outer(error, network.output) * active, np.float32)
     kept = np.clip(scores, 1e-7, 1 - 1e-7)
     loss = float(-np.mean(weights * np.where(labels > 0, np.log(kept), np.log1p(-kept))))
     adam.step((inputs.T @ back, back.sum(axis=0), hidden.T @ error, error.sum(keepdims=True)))

@@ -82,14 +82,15 @@ def _add_training(app: FastAPI, home: Path) -> None:
 def _add_serving(app: FastAPI, home: Path) -> None:
     log = _request_log(home)
 
-    @app.post("/predict/batch", response_model=api.PredictResponse, responses=_refusals(400, 413, 422, 503))
+    @app.post("/predict/batch", response_model=api.PredictResponse, responses=_refusals(400, 409, 413, 422, 503))
     def predict(body: api.PredictRequest) -> Any:
         """Score rows by the model of a slot."""
         service: Service = app.state.service
         model = service.model(body.slot)
         if model is None:
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, f"the {body.slot} slot is empty")
-        instances = [instance.__dict__ for instance in body.instances]
+            refused = HTTPStatus.SERVICE_UNAVAILABLE if body.slot == "active" else HTTPStatus.CONFLICT
+            raise HTTPException(refused, f"the {body.slot} slot is empty")
+        instances = [vars(instance) for instance in body.instances]
         scores = model.predict(instances, active=body.slot == "active")
         return Ascii({"scores": scores, "model_version": model.version, "slot": body.slot})
 
@@ -117,7 +118,7 @@ WHY = {
     409: "Not now: a training runs already, or nothing stands by.",
     413: f"The body is longer than {MOST_BYTES} bytes.",
     422: "The body is wrong; `loc` names the field.",
-    503: "No model is in that slot.",
+    503: "No model is active.",
 }
 
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Scenario:
     now: datetime
     watermark: datetime  # production's training window ends here
     trained_at: datetime  # and was promoted then
-    conditions: Conditions = Conditions()
+    conditions: Conditions = field(default_factory=Conditions)
     quality: Quality = "healthy"
     open_p1: bool = False
     edits: tuple[str, ...] = ()
@@ -98,7 +98,12 @@ SCENARIOS: dict[str, Scenario] = {
         trained_at=_utc(3, 17, 13),
     ),
     "critical_quality": replace(F1_DROP, about="the newest data-quality run is critical", quality="critical"),
-    "no_quality_runs": replace(F1_DROP, about="the data-quality runs stopped a day ago", quality="none"),
+    "no_quality_runs": replace(
+        F1_DROP,
+        about="the data-quality runs stopped a day ago",
+        quality="none",
+        conditions=Conditions(data_quality_runs=False),
+    ),
     "open_p1": replace(F1_DROP, about="a P1 incident is open", open_p1=True),
     "worse_candidate": _training(
         "the training extract has lost air_time_minutes: the candidate never learns of it",
@@ -109,12 +114,27 @@ SCENARIOS: dict[str, Scenario] = {
         Serving(lookup=Lookup(share=0.05, seconds=1.2)),
     ),
     "imbalanced": replace(
-        SCHEDULED,
-        about="positives are 1.5 % of the rows: those of flights that left less than 75 minutes late never arrived",
+        _training(
+            "positives are 1.6 % of the rows (only flights that left 160 minutes late and more), "
+            "and the trials may only choose small learning rates, at which so small a class is not heard",
+            Training(
+                space=SearchSpace(
+                    learning_rate=(1.6e-4, 1.8e-4), batch_size=(512,), hidden_units=(16,), from_production=False
+                )
+            ),
+        ),
+        edits=(
+            f"DELETE FROM {_ARRIVALS} WHERE label = 1 AND departure_delay_minutes < 160 "  # noqa: S608
+            "AND ingestion_timestamp >= '2013-01-25'",
+        ),
     ),
     "no_convergence": _training(
-        "the trials may only choose learning rates far too small for 30 epochs",
-        Training(space=SearchSpace(learning_rate=(1e-5, 2e-5), from_production=False)),
+        "the trials may only choose large batches: too few steps in 30 epochs",
+        Training(
+            space=SearchSpace(
+                learning_rate=(2e-3, 2.2e-3), batch_size=(2048,), hidden_units=(16,), from_production=False
+            )
+        ),
     ),
     "out_of_resources": _training(
         "the trials may only choose batches of 16,384 rows, and a job has 4 MB for activations",
@@ -175,9 +195,10 @@ def _fill(home: Path, called: str, scenario: Scenario, model: models.Model) -> N
         admin.execute(home, scenario.edits)
     clock.set(home, scenario.now)
     promotion = metrics.promotion(called, model, scenario.trained_at)
-    windows = history.windows(home, called, model, now=scenario.now)
+    found = history.arrived(home, min(scenario.trained_at, scenario.now - history.REMEMBERED), scenario.now)
+    windows = history.windows(called, model, found, scenario.now)
     history.load(home, "MODEL_METRICS", history.metrics_rows([promotion, *windows]))
-    history.load(home, "DATA_QUALITY", history.data_quality(scenario.now, scenario.quality))
+    history.load(home, "DATA_QUALITY", history.data_quality(found, scenario.now, scenario.quality))
     incidents = [_P1 | {"opened_at": (scenario.now - timedelta(hours=5)).replace(tzinfo=None)}]
     history.load(home, "INCIDENTS", incidents if scenario.open_p1 else [])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,8 +62,8 @@ def search(
     for number in range(1, TRIALS + 1):
         trial = study.ask()
         recipe = replace(base, **(_suggest(trial, space, fixed) | fixed))
-        ask = _ask(pool, rows, folds, recipe, seed)
-        outcome = _cross_validate(trial, ask, rows, folds, lambda fold, number=number: progress(number, fold))
+        asked = _ask(pool, rows, folds, recipe, seed)
+        outcome = _cross_validate(trial, asked, rows, folds, partial(progress, number))
         if outcome is None:
             _tell_pruned(study, trial)
         else:

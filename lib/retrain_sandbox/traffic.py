@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrain_sandbox import clock, metrics, world
+from retrain_sandbox import clock, metrics, quality, world
 from retrain_sandbox.conditions import Conditions
 from retrain_sandbox.models import Model, send
 from retrain_sandbox.table import Table, held_out, labelled
@@ -65,6 +65,7 @@ class Traffic:
         self._promoted = 0  # the number of the last swap whose promotion row is written
         self._drawn: tuple[int, Table] | None = None
         self._next = clock.now(home)  # where the next window begins
+        self._next_quality = self._next + quality.EVERY
         self._swaps_seen = serving().swaps
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         self.on_promotion_recorded: Callable[[int], None] = lambda swaps: None
@@ -104,6 +105,7 @@ class Traffic:
                 continue
             self._promote(connection, serving.model, serving)
             self._follow(serving)
+            self._check_quality(connection)
             due = self._next + self._length(serving)
             away = (due - clock.now(self._home)).total_seconds()
             if away > 0:
@@ -111,6 +113,13 @@ class Traffic:
                 continue
             self._window(connection, serving.model, serving, (self._next, due))
             self._next = due
+
+    def _check_quality(self, connection: SnowflakeConnection) -> None:
+        """Make the data-quality run of this world, every six hours."""
+        now = clock.now(self._home)
+        if now >= self._next_quality and self._conditions.data_quality_runs:
+            quality.run(connection, now)
+            self._next_quality = now + quality.EVERY
 
     def _promote(self, connection: SnowflakeConnection, model: Model, serving: Serving) -> None:
         if serving.promotion_recorded or self._promoted >= serving.swaps:

@@ -34,7 +34,7 @@ LEAST_ROWS = 1_000
 VALIDATION_PARTS = 10  # one of so many parts of the rows decides when to stop, and the threshold
 TIMED_REQUESTS = 300  # single-row predictions behind a latency p99
 SMALL_SHARE = 0.05  # of positives: below it a collapse is one of imbalance
-COLLAPSED_RECALL = 0.5  # finding fewer of the positives than this at a score of 0.5 is knowing the larger class only
+COLLAPSED_RECALL = 0.6  # finding fewer of the positives than this at a score of 0.5
 STEADY_EPOCHS = 8  # a loss that falls in each of the last so many epochs, by more than this part of itself,
 STILL_FALLING = 0.001  # has not converged,
 NEAR = 0.2  # unless it is below this part of the loss of a network that knows nothing but the share of positives
@@ -190,7 +190,7 @@ def _refuse_collapse(searched: Searched, fitted: Fit) -> None:
         return
     raise TrainingFailed(
         f"class imbalance: {share:.2%} of the rows are positive, and in cross-validation the best trial finds "
-        f"{recall:.1%} of them at a score of 0.5: it has learnt the larger class only",
+        f"{recall:.1%} of them at a score of 0.5: the larger class has swallowed the smaller",
         fitted.log,
         searched.trials,
     )

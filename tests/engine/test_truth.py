@@ -175,16 +175,25 @@ def test_secrets_are_taken_out_before_anything_is_written(write: Write, tmp_path
 
 @pytest.mark.parametrize(
     ("cell", "error"),
-    [("1 / 0", PapermillExecutionError), ("import sys; sys.exit(0)", PapermillExecutionError), ("import os; os._exit(0)", DeadKernelError), ("import time; time.sleep(60)", CellTimeoutError)],
-)  # fmt: skip
+    [
+        ("1 / 0", PapermillExecutionError),
+        ("import sys; sys.exit(0)", PapermillExecutionError),
+        ("import os; os._exit(0)", DeadKernelError),
+        ("import time; time.sleep(60)", CellTimeoutError),
+    ],
+)
 def test_plain_papermill_raises_and_leaves_a_true_file(
     cell: str, error: type[Exception], write: Write, tmp_path: Path
 ) -> None:
     """The engine raises what papermill's own does, also for sys.exit(0), and papermill writes nothing over the file."""
     with pytest.raises(error):
         papermill.execute_notebook(
-            str(write(cell)), str(tmp_path / "out.ipynb"), engine_name="retrain", progress_bar=False, execution_timeout=1.5
-        )  # fmt: skip
+            str(write(cell)),
+            str(tmp_path / "out.ipynb"),
+            engine_name="retrain",
+            progress_bar=False,
+            execution_timeout=1.5,
+        )
     assert Account.read(tmp_path / "out.ipynb").status in {"FAILED", "STOPPED"}
 
 

@@ -151,7 +151,7 @@ def test_a_disk_that_fills_up_still_gets_the_truth(tiny: Path, write: Callable[.
 def test_a_journal_that_cannot_be_written_stops_the_run(tiny: Path, write: Callable[..., Path]) -> None:
     """A cell whose start cannot be made durable is not run."""
     fill = [_fills(tiny, leaving=0), *[f"print({number})" for number in range(40)]]
-    with pytest.raises(EngineError, match="account.jsonl cannot be written: No space left") as caught:
+    with pytest.raises(EngineError, match=r"account\.jsonl cannot be written: No space left") as caught:
         execute(write(*fill), tiny / "out.ipynb")
 
     account = Account.read(tiny / "out.ipynb")

@@ -10,7 +10,7 @@ from typing import Any
 from jupyter_core.utils import ensure_async, run_sync
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from papermill.clientwrap import PapermillNotebookClient  # type: ignore[import-untyped]
+from papermill.clientwrap import PapermillNotebookClient
 
 from retrain.engine.account import Account, CellStatus, EngineError
 from retrain.engine.keeper import Keeper
@@ -44,9 +44,7 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
 
     def execute(self, **kwargs: Any) -> Account:
         """Start a kernel (``kwargs`` go to its start: cwd, env), run every code cell, close the account."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+        if not _loop_runs():
             return _in_own_loop(self._run(**kwargs))
         account: Account = run_sync(self._run)(**kwargs)  # called from a notebook, say: a thread takes it
         return account
@@ -174,6 +172,13 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
         self.shutdown_kernel = "immediate"
         if self.km is not None and self.km.has_kernel:
             await self.km.provisioner.kill()
+
+
+def _loop_runs() -> bool:
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        return True
+    return False
 
 
 def _in_own_loop(work: Coroutine[Any, Any, Account]) -> Account:

@@ -60,7 +60,7 @@ def execute(
 def _run(
     source: Path, output: Path, given: dict[str, Any], accounts: list[Account], *, stop: Stop, options: dict[str, Any]
 ) -> Account:
-    import papermill  # type: ignore[import-untyped]
+    import papermill
 
     try:
         papermill.execute_notebook(

@@ -134,9 +134,7 @@ class Keeper:
             self._save()
         body = self.account.to_dict()
         del body["cells"]
-        with contextlib.suppress(
-            EngineError
-        ):  # the notebook says it; a journal without this line claims less, not more
+        with contextlib.suppress(EngineError):  # a journal without this line claims less, not more
             self._note("closed", **body)
 
     def _leave_out_outputs(self, why: str) -> None:

@@ -34,7 +34,8 @@ class CellOutputs:
         self._whole: _Whole | None = None
         self._tail: deque[Output] = deque()
         self._tail_size = 0
-        self._blanked: list[Output] = []
+        self._blanked: set[int] = set()
+        self._head = ""
 
     def add(self, output: Output, outputs: list[Output]) -> None:
         """Take note of an output just appended to ``outputs``, changing it in place where it is too large."""
@@ -72,30 +73,34 @@ class CellOutputs:
         if self._streamed <= self._limit:
             return
         if self._whole is None:
-            self._whole = _Whole(self._named("txt"), self._redact)
-            for earlier in outputs[:-1]:
-                if earlier["output_type"] == "stream":
-                    self._whole.write(earlier["text"])
-        self._whole.write(output["text"])
-        self._tail.append(output)
-        self._tail_size += len(output["text"])
-        while self._tail_size > self._limit // 2 and len(self._tail) > 1:
+            self._overflow(outputs)
+        else:
+            self._whole.write(output["text"])
+            self._tail.append(output)
+            self._tail_size += len(output["text"])
+        while self._tail_size - len(self._tail[0]["text"]) > self._limit // 2:
             oldest = self._tail.popleft()
             self._tail_size -= len(oldest["text"])
             oldest["text"] = ""  # stays in its place: other outputs are known by their position until the cell ends
-            self._blanked.append(oldest)
+            self._blanked.add(id(oldest))
+
+    def _overflow(self, outputs: list[Output]) -> None:
+        self._whole = _Whole(self._named("txt"), self._redact)
+        self._tail.extend(output for output in outputs if output["output_type"] == "stream")
+        text = "".join(output["text"] for output in self._tail)
+        self._whole.write(text)
+        self._head = text[: self._limit // 2]
+        self._tail_size = len(text)
 
     def _mark(self, outputs: list[Output]) -> None:
-        in_tail = {id(output) for output in (*self._tail, *self._blanked)}
         streams = [output for output in outputs if output["output_type"] == "stream"]
-        head = [output for output in streams if id(output) not in in_tail]
-        tail = [output for output in streams if id(output) in in_tail]
-        if not tail:
-            return  # the notebook itself cleared it
-        text = self._redact("".join(output["text"] for output in (*head, *tail)))
+        text = "".join(output["text"] for output in streams)
+        if len(text) <= self._limit and not any(id(output) in self._blanked for output in streams):
+            return  # the notebook cleared its output itself: what is left fits
         for output in streams:
             output["text"] = ""
-        tail[0]["text"] = self._cut(text, self._named("txt"), total=self._streamed)
+        head, tail = _line_end(self._head), _line_start(text[-(self._limit // 2) :])
+        streams[-1]["text"] = self._redact(self._with_cut(head, tail, self._streamed, self._named("txt")))
 
     def _add_display(self, output: Output) -> None:
         data: dict[str, Any] = output.get("data", {})
@@ -113,12 +118,14 @@ class CellOutputs:
                 del data[mime]  # half a picture or half a table's markup shows nothing
                 data["text/plain"] = f"[{mime}, {len(content):,} characters, not kept here{_named_in(whole)}]"
 
-    def _cut(self, text: str, whole: Path | None, *, total: int | None = None) -> str:
+    def _cut(self, text: str, whole: Path | None) -> str:
         half = self._limit // 2
-        if len(text) <= self._limit and total is None:
+        if len(text) <= self._limit:
             return text
-        head, tail = _line_end(text[:half]), _line_start(text[-half:])
-        left_out = max(0, (total or len(text)) - len(head) - len(tail))
+        return self._with_cut(_line_end(text[:half]), _line_start(text[-half:]), len(text), whole)
+
+    def _with_cut(self, head: str, tail: str, total: int, whole: Path | None) -> str:
+        left_out = total - len(head) - len(tail)
         return f"{head}\n[… {left_out:,} characters left out{_named_in(whole)} …]\n{tail}"
 
     def _named(self, suffix: str, number: int | None = None) -> Path | None:

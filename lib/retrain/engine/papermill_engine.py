@@ -32,7 +32,7 @@ class RetrainEngine:
     @classmethod
     def nb_kernel_name(cls, nb: nbformat.NotebookNode, name: str | None = None) -> str:
         """Return the kernel's name, from the notebook unless given."""
-        from papermill.utils import nb_kernel_name  # type: ignore[import-untyped]
+        from papermill.utils import nb_kernel_name
 
         return str(nb_kernel_name(nb, name))
 
@@ -101,7 +101,7 @@ class RetrainEngine:
 @contextlib.contextmanager
 def _told_as_papermill(keeper: Keeper, stop: Stop) -> Iterator[None]:
     from nbclient.exceptions import CellExecutionError
-    from papermill.exceptions import PapermillExecutionError  # type: ignore[import-untyped]
+    from papermill.exceptions import PapermillExecutionError
 
     try:
         yield

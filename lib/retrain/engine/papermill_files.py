@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from papermill.iorw import LocalHandler, papermill_io  # type: ignore[import-untyped]
+from papermill.iorw import LocalHandler, papermill_io
 
 __all__ = ["Destination", "where_to"]
 

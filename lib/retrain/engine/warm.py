@@ -88,16 +88,20 @@ async def _forked(cmd: list[str], kwargs: Mapping[str, Any]) -> ForkedKernel | N
     answers = zygotes.request(request, _stream(kwargs.get("stdout"), 1), _stream(kwargs.get("stderr"), 2))
     if answers is None:
         return None
+    kernel = None
     try:
         await readable(answers.fileno(), _READY_SECONDS)
         kernel = zygotes.adopt(answers)
         if kernel is not None:
             await readable(answers.fileno(), _READY_SECONDS)  # it is ready, or has ended: poll tells which
     except TimeoutError:
-        kernel = None
-    finally:
-        if sys.exc_info()[0] is not None:
-            answers.close()
+        if kernel is None:
+            answers.close()  # a kernel that comes all the same finds nobody to tell, and ends
+    except BaseException:  # a stop, most likely: nobody will look after this kernel
+        if kernel is not None:
+            kernel.kill()
+        answers.close()
+        raise
     return kernel
 
 

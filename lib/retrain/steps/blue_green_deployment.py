@@ -67,17 +67,19 @@ def smoke_test_again(run: Run, rows: Answer[Rows], effect: Effect) -> str | None
     first = run.facts("staging_smoke_tests")
     if effect.outcome != "applied" or first is None or first.answered_by is not None:
         return None
+    slots = smoke.slots(run).value
     told = smoke.smoke_test(run, rows, Slots())
     facts = staging_smoke_tests.Facts(
         gate="passed",
+        candidate_version=first.candidate_version,
+        slots=slots,
+        answered_by=told.answered_by,
         scores=told.scores,
         latencies_seconds=told.latencies_seconds,
         invalid=told.invalid,
         timeouts=told.timeouts,
         evidence={"predictions": (told.evidence,)},
     )
-    verdict = staging_smoke_tests.decide(
-        facts, run.settings.staging_smoke_tests.model_copy(update={"minimum_observation": "response"})
-    )
+    verdict = staging_smoke_tests.after_swap(facts, run.settings.staging_smoke_tests)
     run.say("smoke_again", facts=facts.model_dump(mode="json"), verdict=verdict.model_dump(mode="json"))
     return verdict.outcome

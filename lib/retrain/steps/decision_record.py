@@ -16,7 +16,7 @@ __all__ = ["changed_in_production", "gathered", "scraps", "timeline"]
 
 def scraps(run: Run) -> dict[str, Any]:
     """Return the verdict that each executed notebook of the run's folder holds, by file name, read with scrapbook."""
-    import scrapbook  # type: ignore[import-untyped]  # about a second: only here
+    import scrapbook  # about a second: only here
 
     book = scrapbook.read_notebooks(str(run.folder.path))
     read = {notebook.filename: notebook.scraps for notebook in book.notebooks}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from retrain import pictures
 from retrain.answers import Smoke
 from retrain.facts import Slots
 from retrain.pictures import Picture
+from retrain.sections import staging_smoke_tests as rules
 from retrain.warehouse import Answer
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def smoke_test(run: Run, rows: Answer[Rows], told: Slots) -> Smoke:
 
 def p99(latencies: tuple[float | None, ...]) -> float | None:
     """Return the 99th percentile of latencies (seconds) by nearest rank, or None where none was measured."""
-    known = sorted(value for value in latencies if value is not None)
-    return known[ceil(0.99 * len(known)) - 1] if known else None
+    known = tuple(value for value in latencies if value is not None)
+    return rules.p99(known) if known else None
 
 
 def latency_picture(run: Run, smoke: Smoke) -> Picture:

@@ -11,6 +11,7 @@ from retrain.answers import TrainingStatus
 from retrain.errors import RetrainError
 from retrain.facts import Effect, Remedy
 from retrain.sections import if_retraining_fails
+from retrain.sections import training as rules
 
 if TYPE_CHECKING:
     from retrain.notebook import Run
@@ -42,8 +43,7 @@ def remedy_in_force(run: Run) -> Remedy | None:
 def request_body(run: Run) -> dict[str, Any]:
     """Return the runbook's two fields, what the settings add, and the remedy of this attempt."""
     remedy = remedy_in_force(run)
-    body = {"model_type": run.policy.model_type, "data_version": run.policy.data_version, **run.policy.extra_body}
-    return {**body, **(remedy.body if remedy else {})}
+    return rules.request_body(run.policy, remedy.body if remedy else None)
 
 
 def trigger(run: Run, body: dict[str, Any]) -> Effect:
