@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from recorded_runs import NOW, ready, record, section, trigger, whole_run
 
+from recorded_runs import NOW, ready, record, section, trigger, whole_run
 from retrain import replay
 from retrain.errors import UsageError
 from retrain.facts import Effect, FeatureDrift

@@ -202,6 +202,7 @@ def picture(found: Backtest) -> Picture:
         upper.bar_label(bars, fontsize=7)
     upper.set_xticks(range(len(names)), names)
     upper.set_ylabel("runs")
+    upper.margins(y=0.15)
     sections = [
         section.name for section in runbook.SECTIONS if any(flip.section == section.name for flip in found.flips)
     ]

@@ -25,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_SANDBOX = "The embedded default: a warehouse and a service."
+
 Environment = Annotated[
     str | None, typer.Option("--environment", "-e", help="A file in parameters/, without .yaml; sandbox by default.")
 ]
@@ -144,11 +146,14 @@ def main() -> None:
 
 
 def _mount_sandbox() -> None:
-    """Mount `retrain sandbox …` only when it is asked for, or help is: its imports are not free."""
-    if len(sys.argv) < 2 or sys.argv[1] in ("sandbox", "--help"):
+    """Mount `retrain sandbox …` when it is asked for; for help its name will do: its imports are not free."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if asked == "sandbox":
         from retrain import sandbox
 
-        app.add_typer(sandbox.commands(), name="sandbox", help="The embedded default: a warehouse and a service.")
+        app.add_typer(sandbox.commands(), name=asked, help=_SANDBOX)
+    elif asked == "--help":
+        app.add_typer(typer.Typer(), name="sandbox", help=_SANDBOX)
 
 
 def _warm_up() -> None:

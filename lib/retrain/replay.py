@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = [
     "RunFacts",
     "decided",
     "facts_of",
+    "policy_of",
     "print_replay",
     "replay",
     "replay_all",
@@ -44,6 +46,8 @@ MISSING = "(missing)"
 
 RELATED = ("model_drift", "data_quality")
 """The runbooks that the runbook links to: notebooks of their own, whose verdicts are recorded too."""
+
+_HEAD = re.compile(rb'\{"number":(?P<number>\d+),"at":"[^"]*","kind":"(?P<kind>\w+)","body":\{')
 
 _EXIT_CODES: Mapping[Result, int] = {"identical": 0, "different": 1, "empty": 5}
 
@@ -135,14 +139,14 @@ def facts_of(folder: RunFolder) -> RunFacts:
 
     Lines of other kinds are not parsed: a year of hourly runs is read in seconds.
     """
+    bodies = _bodies(folder)
+    opened = bodies[0][1].get("now") if bodies and bodies[0][0] == "opened" else None
     try:
-        bodies = list(_bodies_of_verdicts(folder.path / "journal.jsonl"))
+        at = datetime.fromisoformat(opened) if opened else None
         verdicts = tuple(_recorded(body) for kind, body in bodies if kind == "verdict")
-        opened = bodies[0][1].get("now") if bodies and bodies[0][0] == "opened" else None
-        return RunFacts(folder.run_id, folder.model, datetime.fromisoformat(opened) if opened else None, verdicts)
     except (ValueError, KeyError, TypeError) as error:
-        folder.journal.entries()  # says which line is damaged, where one is
         raise UsageError(f"{folder.path}: an entry does not hold facts, policy and verdict ({error!r})") from error
+    return RunFacts(folder.run_id, folder.model, at, verdicts)
 
 
 def decided(recorded: Recorded, policy: Any = None) -> Verdict:
@@ -152,9 +156,14 @@ def decided(recorded: Recorded, policy: Any = None) -> Verdict:
     """
     section = room(recorded.section)
     facts = section.Facts.model_validate(recorded.facts)
-    in_force = _policy(recorded.section, json.dumps(recorded.policy)) if policy is None else policy
+    in_force = policy_of(recorded) if policy is None else policy
     verdict: Verdict = section.decide(facts, in_force)
     return verdict
+
+
+def policy_of(recorded: Recorded) -> Any:
+    """Return the policy that was in force. Raises ValueError where today's type cannot read it."""
+    return _policy(recorded.section, json.dumps(recorded.policy))
 
 
 @functools.lru_cache(maxsize=64)
@@ -237,13 +246,21 @@ def _recorded(body: dict[str, Any]) -> Recorded:
     return Recorded(section, int(body.get("attempt", 1)), dict(body["facts"]), dict(body["policy"]), verdict)
 
 
-def _bodies_of_verdicts(journal: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield kind and body of the first entry and of the verdicts; what stands after the last newline was torn."""
+def _bodies(folder: RunFolder) -> list[tuple[str, dict[str, Any]]]:
+    """Return kind and body of the first entry and of the verdicts. What is not plain at once, the journal judges."""
+    try:
+        return list(_plain_bodies(folder.path / "journal.jsonl"))
+    except (ValueError, KeyError, TypeError):
+        return [(entry.kind, entry.body) for entry in folder.journal.entries()]
+
+
+def _plain_bodies(journal: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read lines as the journal writes them; what stands after the last newline was torn."""
     content = journal.read_bytes() if journal.exists() else b""
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
-        if not line.startswith(b'{"number":%d,' % number) or not line.endswith(b"}"):
-            raise ValueError(f"line {number} does not read")
-        if number == 1 or b'"kind":"verdict"' in line:
+        head = _HEAD.match(line)
+        if head is None or int(head["number"]) != number or not line.endswith(b"}"):
+            raise ValueError(f"line {number} is not plain")
+        if number == 1 or head["kind"] == b"verdict":
             told = json.loads(line)
-            if number == 1 or told["kind"] == "verdict":
-                yield told["kind"], told["body"]
+            yield told["kind"], dict(told["body"])
