@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from retrain import hindsight
 from retrain.errors import RetrainError, UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +132,9 @@ def show(
 
     folder = _find(run_id, _settings(environment, None, None), records_folder)
     _tell(decision.read(folder), as_json=as_json, code=0)
+
+
+app.add_typer(hindsight.app)
 
 
 def main() -> None:
