@@ -1,4 +1,4 @@
-"""A run's folder: what happened is read from its journal, and nothing under a final name is ever torn."""
+"""A run as its record tells it: what happened is read from the chain, and nothing under a final name is ever torn."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from retrain import decision, history, records
+from ledger.small import RUNNER
+from retrain import decision, history, ledger, records
 from retrain.acts import incident_id
 from retrain.checks import Verdict
 from retrain.errors import UsageError
 from retrain.facts import Effect
+from retrain.ledger import Chain, join_run, open_store, state
+from retrain.opening import new_run_id
 from retrain.records import RunFolder
 from retrain.settings import Settings, load
 
@@ -25,13 +28,35 @@ def settings() -> Settings:
 
 
 def opened(root: Path, settings: Settings, **more: Any) -> RunFolder:
-    return records.create(root, settings, {"now": NOW.isoformat(), "world": settings.world, **more})
+    """Open a run as the supervisor does; the one before it, if still open, has lost its process."""
+    chain = Chain(open_store(root), str(settings.model), signer=RUNNER)
+    run_id = new_run_id()
+    body = {"now": NOW.isoformat(), "world": settings.world, "parameters": settings.model_dump(mode="json"), **more}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("retrain.ledger.holders.lives", lambda _: False)
+        ledger.open_run(chain, run_id, by="ann", body=body)
+    folder = records.at(root, chain.model, run_id)
+    folder.path.mkdir(parents=True)
+    return folder
+
+
+def append(folder: RunFolder, kind: str, body: dict[str, Any]) -> None:
+    now = state(folder.chain)
+    assert now is not None
+    join_run(folder.chain, folder.run_id, held_by=now.entry.number).append(kind, body)
+
+
+def close(folder: RunFolder, outcome: str, **body: Any) -> None:
+    chain = Chain(open_store(folder.root), folder.model, signer=RUNNER)
+    now = state(chain)
+    assert now is not None
+    join_run(chain, folder.run_id, held_by=now.entry.number).close(outcome, body)
 
 
 def told(folder: RunFolder, section: str, outcome: str, **facts: Any) -> None:
     verdict = Verdict(section=section, outcome=outcome, checks=(), sentence=f"{section} {outcome}")
     body = {"section": section, "attempt": 1, "verdict": verdict.model_dump(mode="json"), "facts": facts, "policy": {}}
-    folder.journal.append("verdict", body)
+    append(folder, "verdict", body)
 
 
 def failed(root: Path, settings: Settings) -> RunFolder:
@@ -42,7 +67,7 @@ def failed(root: Path, settings: Settings) -> RunFolder:
 
 
 def test_a_run_keeps_the_parameters_that_were_in_force(tmp_path: Path, settings: Settings) -> None:
-    assert RunFolder(opened(tmp_path, settings).path).settings == settings
+    assert records.find(tmp_path, opened(tmp_path, settings).run_id).settings == settings
 
 
 def test_a_new_attempt_is_a_new_file(tmp_path: Path, settings: Settings) -> None:
@@ -64,10 +89,10 @@ def test_the_newest_verdict_of_a_section_counts(tmp_path: Path, settings: Settin
 
 def test_an_intent_without_outcome_is_unsettled(tmp_path: Path, settings: Settings) -> None:
     folder = opened(tmp_path, settings)
-    folder.journal.append("intent", {"effect": "swap", "target": "v2"})
+    append(folder, "intent", {"effect": "swap", "target": "v2"})
     assert [entry.body["effect"] for entry in folder.unsettled()] == ["swap"]
     applied = Effect(effect="swap", sent=True, outcome="applied").model_dump(mode="json")
-    folder.journal.append("outcome", {"target": "v2", **applied})
+    append(folder, "outcome", {"target": "v2", **applied})
     assert folder.unsettled() == []
     assert folder.effects()[0].outcome == "applied"
 
@@ -93,7 +118,7 @@ def test_a_notebook_joins_only_an_open_run_of_its_own_world(tmp_path: Path, sett
     assert records.newest_open(tmp_path, settings) is None, "a scheduled run is not joined"
     mine = opened(tmp_path, settings, by_notebook=True)
     assert records.newest_open(tmp_path, settings) == mine
-    mine.journal.append("closed", {"outcome": "no_action"})
+    close(mine, "no_action")
     assert records.newest_open(tmp_path, settings) is None
     opened(tmp_path, settings, by_notebook=True, world="another")
     assert records.newest_open(tmp_path, settings) is None
@@ -105,12 +130,12 @@ def test_an_open_run_reads_incomplete_never_good(tmp_path: Path, settings: Setti
     assert (decision.read(folder).outcome, decision.read(folder).exit_code) == ("incomplete", 1)
 
 
-def test_a_decision_is_what_the_journal_says(tmp_path: Path, settings: Settings) -> None:
+def test_a_decision_is_what_the_record_says(tmp_path: Path, settings: Settings) -> None:
     folder = opened(tmp_path, settings)
     told(folder, "when_to_retrain", "no_action")
-    folder.journal.append("waited", {"what": "warehouse", "seconds": 0.25})
-    folder.journal.append("deviation", {"deviation": "watched for 5 minutes"})
-    folder.journal.append("closed", {"outcome": "no_action", "exit_code": 0, "total_seconds": 1.0})
+    append(folder, "waited", {"what": "warehouse", "seconds": 0.25})
+    append(folder, "deviation", {"deviation": "watched for 5 minutes"})
+    close(folder, "no_action", exit_code=0, total_seconds=1.0)
     read = decision.read(folder)
     assert (read.outcome, read.exit_code, read.reason) == ("no_action", 0, "when_to_retrain no_action")
     assert read.deviations == ("watched for 5 minutes",)
@@ -144,12 +169,11 @@ def test_failed_runs_count_until_a_completed_training_and_others_do_not_break_th
     good = opened(tmp_path, settings)
     told(good, "training", "trained", now=NOW.isoformat())
     first = failed(tmp_path, settings)
+    append(first, "outcome", Effect(effect="incident", sent=True, outcome="applied").model_dump(mode="json"))
     told(opened(tmp_path, settings), "when_to_retrain", "no_action")
     failed(tmp_path, settings)
     now = opened(tmp_path, settings)
     assert history.failed_runs_in_a_row(tmp_path, now) == 2
-    assert list(history.incidents(tmp_path, now)) == []
-    first.journal.append("outcome", Effect(effect="incident", sent=True, outcome="applied").model_dump(mode="json"))
     assert list(history.incidents(tmp_path, now)) == [incident_id(first.run_id)]
 
 

@@ -107,11 +107,9 @@ def list_runs(
     from retrain.console import print_runs
 
     root = records_folder or _records_root(_settings(environment, None, None))
-    told = [decision.read(folder) for folder in records.runs(root, model)]
+    told = [decision.brief(folder) for folder in records.runs(root, model)]
     if as_json:
-        _print_json(
-            [{"run_id": run.run_id, "model": run.model, "outcome": run.outcome, "reason": run.reason} for run in told]
-        )
+        _print_json([run.model_dump(mode="json") for run in told])
     else:
         print_runs(told, root)
 
@@ -172,7 +170,7 @@ def _request(reason: str, priority: str) -> Any:
         raise UsageError(f"--priority {priority!r}: say high, normal or low") from wrong
 
 
-def _records_root(settings: Settings) -> Path:
+def _records_root(settings: Settings) -> str | Path:
     from retrain.opening import records_root
 
     return records_root(settings)

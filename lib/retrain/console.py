@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from retrain.decision import Decision
+from retrain.decision import Brief, Decision
 
 __all__ = ["Progress", "print_decision", "print_runs"]
 
@@ -32,6 +32,7 @@ _MEANS = {
     "usage": "Something in the parameters or the connections is wrong; nothing was sent.",
     "error": "Something broke.",
     "incomplete": "The run is open.",
+    "abandoned": "The run's process died; the next run closed it. What it left unsettled has to be looked at.",
 }
 
 
@@ -58,6 +59,8 @@ class Progress:
         """Hear of a section."""
         if event == "started":
             self._status.update(f"{told['title']} …")
+        elif event == "warning":
+            Console(stderr=True, highlight=False).print(f"[yellow]warning[/] {escape(told['message'])}")
         elif event == "ended":
             verdict = told["verdict"]
             self._console.print(f"[bold]{verdict.section:<24}[/] {verdict.outcome:<14} {escape(verdict.sentence)}")
@@ -91,7 +94,7 @@ def print_decision(decision: Decision) -> None:
     console.print(f"read it: {escape(str(Path(decision.record) / '10_decision_record.ipynb'))}")
 
 
-def print_runs(decisions: Sequence[Decision], root: Path) -> None:
+def print_runs(decisions: Sequence[Brief], root: str | Path) -> None:
     """Print one line a run, newest first."""
     console = Console(highlight=False)
     if not decisions:

@@ -25,6 +25,7 @@ def opened_by(run: Run) -> blue_green_deployment.Facts:
         gate=run.outcome("evaluation_gate"),
         smoke_tests=run.outcome("staging_smoke_tests"),
         first_promotion=bool(gate and gate.first_promotion),
+        approved_by=next((str(told["by"]) for told in reversed(run.folder.bodies("approval_checked"))), None),
     )
 
 

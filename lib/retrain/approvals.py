@@ -1,0 +1,89 @@
+"""A person's approval of a swap: what exactly is approved, and whether that still stands when the run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from retrain import keyring, ledger
+from retrain.anchors import sinks
+from retrain.errors import UsageError
+from retrain.ledger import Chain, Entry, open_store, push_head, sha256
+from retrain.ledger.keys import trusts
+from retrain.records import RunFolder
+
+__all__ = ["approve", "check", "evidence"]
+
+_JUDGED = ("evaluation_gate", "staging_smoke_tests")
+
+
+def evidence(folder: RunFolder) -> dict[str, Any]:
+    """Return what an approval is about: the candidate's version, and one hash over the verdicts that speak for it.
+
+    The hash is the SHA-256 of the SHA-256s of the newest entries of the gate's and the smoke tests' verdicts, in that
+    order, a line each.
+    """
+    newest = {section: _verdict(folder, section) for section in _JUDGED}
+    gate = newest["evaluation_gate"].body["facts"]
+    candidate = gate.get("candidate") or {}
+    hashes = "".join(f"{newest[section].sha256}\n" for section in _JUDGED)
+    return {"candidate_version": candidate.get("version"), "evidence_sha256": sha256(hashes.encode())}
+
+
+def approve(folder: RunFolder, *, by: str, key: Path | None) -> list[str]:
+    """Sign the approval of the run, which waits for one, by ``by`` with their own key; return trouble with heads.
+
+    Raises UsageError where the run does not wait, or ``by`` is who started it.
+    """
+    settings = folder.settings
+    signer = keyring.approver(settings, by=by, key=key)
+    chain = Chain(open_store(folder.root), folder.model, signer=signer)
+    ledger.approve(chain, folder.run_id, by=by, body=evidence(folder))
+    return [f"{place}: {why}" for place, why in push_head(chain.head(), sinks(settings)).items()]
+
+
+def check(folder: RunFolder) -> dict[str, Any] | None:
+    """Return the approval that a waiting run may go on with; None where the run does not wait for one.
+
+    Raises UsageError where it waits and was not approved, was approved with a key that is not trusted for that, or
+    where something changed since.
+    """
+    if folder.state != "parked":
+        return None
+    given = [entry for entry in folder.entries() if entry.kind == "approved"]
+    if not given:
+        raise UsageError(f"run {folder.run_id} waits for an approval: retrain approve {folder.run_id} --by NAME")
+    entry = given[-1]
+    _trusted(folder, entry)
+    told = evidence(folder)
+    changed = [name for name, value in told.items() if entry.body.get(name) != value]
+    if changed:
+        raise UsageError(
+            f"{', '.join(changed)} is not what {entry.body['by']} approved: approve run {folder.run_id} anew"
+        )
+    return {"approved": entry.number, "by": entry.body["by"], **told}
+
+
+def _trusted(folder: RunFolder, entry: Entry) -> None:
+    wrong = trusts(keyring.pinned(folder.settings), entry)
+    opening = folder.chain.entry(folder.opened_at)
+    if wrong or _signers(opening) & _signers(entry):
+        raise UsageError(
+            f"the approval of run {folder.run_id} does not count: {wrong or 'signed with the key of the run'}"
+        )
+
+
+def _signers(entry: Entry) -> set[str]:
+    return set(entry.envelope.signatures)
+
+
+def _verdict(folder: RunFolder, section: str) -> Entry:
+    told = [entry for entry in folder.entries() if entry.kind == "verdict" and _section(entry.body) == section]
+    if not told:
+        raise UsageError(f"run {folder.run_id} holds no verdict of {section}: there is nothing to approve")
+    return told[-1]
+
+
+def _section(body: Mapping[str, Any]) -> Any:
+    return body["verdict"]["section"]
