@@ -1,56 +1,26 @@
 """A run as its record tells it: what happened is read from the chain, and nothing under a final name is ever torn."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ledger.small import RUNNER
-from retrain import decision, history, ledger, records
+from chained import NOW, append, close, opened
+from retrain import decision, history, records
 from retrain.acts import incident_id
 from retrain.checks import Verdict
 from retrain.errors import UsageError
 from retrain.facts import Effect
-from retrain.ledger import Chain, join_run, open_store, state
-from retrain.opening import new_run_id
 from retrain.records import RunFolder
 from retrain.settings import Settings, load
-
-NOW = datetime(2013, 4, 10, 14, tzinfo=UTC)
 
 
 @pytest.fixture
 def settings() -> Settings:
     told = load("sandbox")
     return told.model_copy(update={"model": "flights"})
-
-
-def opened(root: Path, settings: Settings, **more: Any) -> RunFolder:
-    """Open a run as the supervisor does; the one before it, if still open, has lost its process."""
-    chain = Chain(open_store(root), str(settings.model), signer=RUNNER)
-    run_id = new_run_id()
-    body = {"now": NOW.isoformat(), "world": settings.world, "parameters": settings.model_dump(mode="json"), **more}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("retrain.ledger.holders.lives", lambda _: False)
-        ledger.open_run(chain, run_id, by="ann", body=body)
-    folder = records.at(root, chain.model, run_id)
-    folder.path.mkdir(parents=True)
-    return folder
-
-
-def append(folder: RunFolder, kind: str, body: dict[str, Any]) -> None:
-    now = state(folder.chain)
-    assert now is not None
-    join_run(folder.chain, folder.run_id, held_by=now.entry.number).append(kind, body)
-
-
-def close(folder: RunFolder, outcome: str, **body: Any) -> None:
-    chain = Chain(open_store(folder.root), folder.model, signer=RUNNER)
-    now = state(chain)
-    assert now is not None
-    join_run(chain, folder.run_id, held_by=now.entry.number).close(outcome, body)
 
 
 def told(folder: RunFolder, section: str, outcome: str, **facts: Any) -> None:

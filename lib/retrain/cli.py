@@ -44,11 +44,12 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run the whole runbook once: check the triggers and, if one is met, everything after."""
+    request = _request(reason, priority)
+    settings = _settings(environment, parameters, assignments)
+    _warm_up()
     from retrain import runner
     from retrain.console import Progress
 
-    settings = _settings(environment, parameters, assignments)
-    request = _request(reason, priority)
     with Progress(quiet=as_json) as progress:
         decision = runner.run(settings, request=request, listener=progress)
     _tell(decision, as_json=as_json)
@@ -146,6 +147,13 @@ def _mount_sandbox() -> None:
         from retrain import sandbox
 
         app.add_typer(sandbox.commands(), name="sandbox", help="The embedded default: a warehouse and a service.")
+
+
+def _warm_up() -> None:
+    """Start importing what the kernels need, beside everything else that comes before the first of them."""
+    from retrain.engine.warm import prestart
+
+    prestart()
 
 
 def _settings(environment: str | None, parameters: Path | None, assignments: list[str] | None) -> Settings:

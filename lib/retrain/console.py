@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from retrain import runbook
 from retrain.decision import Brief, Decision
 
 __all__ = ["Progress", "print_decision", "print_runs"]
@@ -36,12 +37,15 @@ _MEANS = {
 }
 
 
+_PIPE = 160
+
+
 class Progress:
     """Prints a line as each section starts and its verdict when it ends; nothing at all when quiet."""
 
     def __init__(self, *, quiet: bool) -> None:
         """Print to standard error, so that standard output holds the result alone."""
-        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+        self._console = _console(stderr=True, quiet=quiet)
         self._status = self._console.status("starting …")
 
     def __enter__(self) -> Progress:
@@ -68,12 +72,12 @@ class Progress:
 
 def print_decision(decision: Decision) -> None:
     """Print what was decided and why, the checks, what changed, and where the record is."""
-    console = Console(highlight=False)
+    console = _console()
     lines = [f"[bold]{decision.outcome}[/]  {_MEANS.get(decision.outcome, '')}", "", escape(decision.reason)]
     console.print(Panel("\n".join(lines), title=f"{decision.model} · {decision.environment}", title_align="left"))
     checks = Table("section", "check", "status", "observed", "requirement", box=None)
     for section in decision.sections:
-        for check in section.checks:
+        for check in () if section.section == runbook.LAST else section.checks:
             status = f"[{_COLOUR[check.status.value]}]{check.status.value}[/]"
             checks.add_row(
                 section.section, escape(check.name), status, escape(check.observed), escape(check.requirement)
@@ -94,9 +98,15 @@ def print_decision(decision: Decision) -> None:
     console.print(f"read it: {escape(str(Path(decision.record) / '10_decision_record.ipynb'))}")
 
 
+def _console(**options: Any) -> Console:
+    """Return a console as wide as the terminal, or wide enough for a table in a pipe."""
+    console = Console(highlight=False, **options)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE, **options)
+
+
 def print_runs(decisions: Sequence[Brief], root: str | Path) -> None:
     """Print one line a run, newest first."""
-    console = Console(highlight=False)
+    console = _console()
     if not decisions:
         console.print(f"no runs below {root}")
         return

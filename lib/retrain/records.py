@@ -190,15 +190,24 @@ class _Story:
         self._run = run
         self._entries: list[Entry] = []
         self._next = opened
+        self._previous: str | None = None
         self._sealed = False
+
+    def _demand_end(self) -> None:
+        store = self._chain.store
+        if not store.remote and store.exists(entry_file(self._next + 1)):
+            raise LedgerError(f"{store.place}/{entry_file(self._next)} is missing")
 
     def look(self) -> list[Entry]:
         while not self._sealed:
             try:
                 entry = self._chain.entry(self._next)
             except Missing:
+                self._demand_end()
                 break
-            self._next += 1
+            if self._previous not in (None, entry.previous):
+                raise LedgerError(f"{entry_file(entry.number)} does not follow from the entry before it")
+            self._next, self._previous = self._next + 1, entry.sha256
             if entry.run == self._run:
                 self._entries.append(entry)
                 self._sealed = entry.kind in SEALING

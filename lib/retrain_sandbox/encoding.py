@@ -45,7 +45,8 @@ class Encoder:
 
     def _number(self, name: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         known = np.where(np.isfinite(values), values, self.means[name])
-        return np.clip((known - self.means[name]) / self.deviations[name], -BOUND, BOUND)
+        with np.errstate(over="ignore"):  # 1e308 is far away, however far
+            return np.clip((known - self.means[name]) / self.deviations[name], -BOUND, BOUND)
 
     def encode_one(self, instance: Instance) -> Floats:
         """Return one row of inputs; the same figures as ``encode``, many times faster for a single row."""

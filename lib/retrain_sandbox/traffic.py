@@ -1,8 +1,8 @@
 """The labelled traffic of the active version, and its MODEL_METRICS.
 
 While nothing happens, one window an hour: the labelled rows of TRANSACTIONS that arrived in that hour, each sent to the
-active version as a request of its own. In the hour after a swap, one window a minute: requests drawn (with
-replacement, seeded) from the rows of the four weeks before the swap that no training may see, and so many that a window
+active version as a request of its own. In the hour after a swap, one window a minute, of the rows of the four weeks
+before the swap that no training may see: shuffled, each once before any comes again, and so many a minute that a window
 has about 24 events that are not true negatives. Scores, decisions and latencies are those of the real requests.
 """
 
@@ -173,13 +173,16 @@ class Traffic:
         swapped = serving.swapped_at or begin
         if self._drawn is None or self._drawn[0] != serving.swaps:
             recent = labelled(connection, swapped - DRAWN_FROM, swapped)
-            self._drawn = (serving.swaps, recent.take(held_out(recent.ids)))
+            untouched = np.flatnonzero(held_out(recent.ids))
+            order = np.random.default_rng(serving.swaps).permutation(untouched)
+            self._drawn = (serving.swaps, recent.take(order))
         rows = self._drawn[1]
         if not len(rows):
             return rows
         share = max(float(rows.labels.mean()), EVENTS / MOST)
-        random = np.random.default_rng(int(begin.timestamp()))
-        return rows.take(random.integers(len(rows), size=int(np.clip(EVENTS / share, FEWEST, MOST))))
+        number = int(np.clip(EVENTS / share, FEWEST, MOST))
+        first = round((begin - swapped) / MINUTE) * number
+        return rows.take(np.arange(first, first + number) % len(rows))
 
 
 def _connect(home: Path) -> Any:

@@ -1,9 +1,9 @@
-"""Ratios for the engine, taken side by side: ``python tests/benchmarks/bench_engine.py [--rounds N] [--quick]``.
+"""Ratios for the engine, taken side by side: ``python tests/benchmarks/bench_engine.py [--rounds N] [--count N]``.
 
-Ten notebooks import the stack and glue three scraps. *plain* is papermill's own engine through its Python interface,
-*warm* is ``retrain.engine.execute``, *cold* the same with the standard provisioner. Each round is a process of its own,
-A B A B …, so that no variant finds the other's imports done. Then: kernel request to first cell, saving beside
-papermill's on many cells with one large output, and what ten kernels hold in memory for themselves.
+Notebooks import the stack and glue three scraps. *plain* is papermill's own engine through its Python interface, *warm*
+is ``retrain.engine.execute``, *cold* the same with the standard provisioner. Each measurement is a process of its own,
+A B A B …, so that no variant finds another's imports done. Then: kernel request to first cell, and saving beside
+papermill's on many cells with one large output.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ class Sandbox:
 
     home: Path
     records: Path
+    project: Path
 
     def retrain(self, *arguments: str, environment: dict[str, str] | None = None, cwd: Path = ROOT) -> Told:
         told = subprocess.run(
@@ -57,6 +58,14 @@ class Sandbox:
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     folder = tmp_path_factory.mktemp("sandbox")
-    made = Sandbox(folder / "home", folder / "records")
+    made = Sandbox(folder / "home", folder / "records", _project(folder / "project"))
     yield made
     made.retrain("sandbox", "down")
+
+
+def _project(folder: Path) -> Path:
+    """Make a project folder with the same notebooks and parameters, and records of its own."""
+    folder.mkdir()
+    for name in ("notebooks", "parameters"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder

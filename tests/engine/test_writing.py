@@ -107,7 +107,7 @@ def test_the_pace_bounds_rate_and_share() -> None:
 
 
 def test_a_kill_never_tears_a_file(tmp_path: Path) -> None:
-    """Killed at any moment of a write, the file under its final name parses (the benchmark does 200 of these)."""
+    """Killed at any moment of a write, the file under its final name parses."""
     for seed in range(10):
         path = tmp_path / f"{seed}.json"
         command = [sys.executable, "-c", REPLACE_FOREVER, str(path)]

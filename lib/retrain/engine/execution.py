@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from retrain.engine import lean
 from retrain.engine import parameters as names
 from retrain.engine.account import Account, CellAccount, EngineError, Interrupted, OutputExistsError, Status
 from retrain.engine.signals import Stop, stop_on_signals
@@ -60,6 +61,7 @@ def execute(
 def _run(
     source: Path, output: Path, given: dict[str, Any], accounts: list[Account], *, stop: Stop, options: dict[str, Any]
 ) -> Account:
+    lean.import_jsonschema()
     import papermill
 
     try:

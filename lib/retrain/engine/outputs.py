@@ -34,7 +34,7 @@ class CellOutputs:
         self._whole: _Whole | None = None
         self._tail: deque[Output] = deque()
         self._tail_size = 0
-        self._blanked: set[int] = set()
+        self._blanked: dict[int, Output] = {}  # by identity; held, so that none is given again
         self._head = ""
 
     def add(self, output: Output, outputs: list[Output]) -> None:
@@ -82,7 +82,7 @@ class CellOutputs:
             oldest = self._tail.popleft()
             self._tail_size -= len(oldest["text"])
             oldest["text"] = ""  # stays in its place: other outputs are known by their position until the cell ends
-            self._blanked.add(id(oldest))
+            self._blanked[id(oldest)] = oldest
 
     def _overflow(self, outputs: list[Output]) -> None:
         self._whole = _Whole(self._named("txt"), self._redact)

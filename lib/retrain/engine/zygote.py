@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from retrain.engine import stand_in
+from retrain.engine import lean, stand_in
 
 __all__ = ["MODULES", "main", "preload", "receive", "send"]
 
@@ -154,6 +154,7 @@ def preload(modules: Sequence[str]) -> None:
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # or the debugger warns on importing it
     gc.disable()
     with stand_in.shell():
+        lean.import_jsonschema()
         for name in modules:
             try:
                 importlib.import_module(name)

@@ -1,1 +1,1 @@
-"""What several sections judge with: how figures are written, windows of metrics, the watch, what a figure proves. Pure."""
+"""What sections judge with: how figures are written, windows of metrics, the watch, what a figure proves. Pure."""

@@ -8,7 +8,6 @@ from retrain import runbook
 from retrain.checks import Check, Model, Status, Verdict, inconclusive
 from retrain.facts import Effect
 
-
 _WANTED = "sent at most once, and what it did was seen"
 
 
@@ -98,7 +97,6 @@ def _effects(facts: Facts) -> tuple[Check, ...]:
         for effect in facts.effects
     )
     open_ones = tuple(
-        inconclusive(f"Effect: {name}", _WANTED, "nothing was recorded after its intent")
-        for name in facts.unsettled
+        inconclusive(f"Effect: {name}", _WANTED, "nothing was recorded after its intent") for name in facts.unsettled
     )
     return settled + open_ones

@@ -50,6 +50,7 @@ def trigger(run: Run, body: dict[str, Any]) -> Effect:
     """Send the request at most once in this attempt, and see that the training began; nothing before *ready*."""
     if run.outcome("prerequisites") != "ready":
         return Effect(effect="training", detail="not sent: the prerequisites have not passed in this run")
+    run.service.reach()
     return run.perform(training_act(run.service, body, attempt=run.attempt, poll_seconds=run.policy.poll_seconds))
 
 

@@ -109,6 +109,7 @@ class Asker:
         Names are as the settings spell them; a discovered column in plain upper case is spelled in lower case.
         Raises UsageError for a feature that is not there, or a column that is neither a number nor text.
         """
+        self.require("transactions")  # a column that is misspelled in the settings must not pass for a feature
         types = self.describe("transactions")
         taken = {name.upper() for name in self.columns.values()}
         if self._wanted is None:
