@@ -1,4 +1,7 @@
-"""A person's approval of a swap: what exactly is approved, and whether that still stands when the run goes on."""
+"""A person's word in the record, signed with a key: the approval of a swap, and how an effect nobody saw has ended.
+
+An approval says what exactly is approved; before the run goes on it is checked that this still stands.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from typing import Any
 
 from retrain import keyring, ledger
 from retrain.anchors import sinks
-from retrain.errors import UsageError
+from retrain.errors import UsageError, nearest
 from retrain.ledger import Chain, Entry, open_store, push_head, sha256
 from retrain.ledger.keys import trusts
 from retrain.records import RunFolder
 
-__all__ = ["approve", "check", "evidence"]
+__all__ = ["approve", "check", "evidence", "resolve"]
 
+_FOUND = ("applied", "not_applied")
 _JUDGED = ("evaluation_gate", "staging_smoke_tests")
 
 
@@ -41,6 +45,31 @@ def approve(folder: RunFolder, *, by: str, key: Path | None) -> list[str]:
     chain = Chain(open_store(folder.root), folder.model, signer=signer)
     ledger.approve(chain, folder.run_id, by=by, body=evidence(folder))
     return [f"{place}: {why}" for place, why in push_head(chain.head(), sinks(settings)).items()]
+
+
+def resolve(folder: RunFolder, *, effect: str, outcome: str, by: str, why: str, key: Path | None) -> list[str]:
+    """Sign how ``by`` found the newest open ``effect`` of the run to have ended; return trouble with heads.
+
+    ``outcome`` is ``applied`` or ``not_applied``. Without ``key`` the runner's signs. Raises UsageError where no such
+    effect is open: what was seen is not overruled.
+    """
+    if outcome not in _FOUND:
+        raise UsageError(f"--outcome {outcome!r}: say {' or '.join(_FOUND)}.{nearest(outcome, _FOUND)}")
+    settings = folder.settings
+    intent = _open_intent(folder, effect)
+    signer = keyring.runner(settings) if key is None else keyring.approver(settings, by=by, key=key)
+    chain = Chain(open_store(folder.root), folder.model, signer=signer)
+    ledger.resolve(chain, folder.run_id, intent=intent, outcome=outcome, by=by, why=why)
+    return [f"{place}: {what}" for place, what in push_head(chain.head(), sinks(settings)).items()]
+
+
+def _open_intent(folder: RunFolder, effect: str) -> int:
+    open_ones = {entry.number: str(entry.body.get("effect")) for entry in folder.unresolved()}
+    for number in sorted(open_ones, reverse=True):
+        if open_ones[number] == effect:
+            return number
+    known = ", ".join(sorted(set(open_ones.values()))) or "none"
+    raise UsageError(f"run {folder.run_id} has no {effect!r} whose outcome is open; open: {known}")
 
 
 def check(folder: RunFolder) -> dict[str, Any] | None:

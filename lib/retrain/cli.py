@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from retrain import record_commands
 from retrain.errors import RetrainError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+record_commands.mount(app)
 
 Environment = Annotated[
     str | None, typer.Option("--environment", "-e", help="A file in parameters/, without .yaml; sandbox by default.")
@@ -41,6 +44,7 @@ def run(
     assignments: Assignments = None,
     reason: Annotated[str, typer.Option("--reason", help="Retrain because the team decided to; say why.")] = "",
     priority: Annotated[str, typer.Option("--priority", help="Of a manual request: high, normal or low.")] = "",
+    resume: Annotated[str, typer.Option("--resume", metavar="RUN", help="Go on with a run that died or waits.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Run the whole runbook once: check the triggers and, if one is met, everything after."""
@@ -51,7 +55,10 @@ def run(
     from retrain.console import Progress
 
     with Progress(quiet=as_json) as progress:
-        decision = runner.run(settings, request=request, listener=progress)
+        if resume:
+            decision = runner.resume(_find(resume, settings, None), listener=progress)
+        else:
+            decision = runner.run(settings, request=request, listener=progress)
     _tell(decision, as_json=as_json)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +15,10 @@ from rich.table import Table
 from retrain import runbook
 from retrain.decision import Brief, Decision
 
-__all__ = ["Progress", "print_decision", "print_runs"]
+if TYPE_CHECKING:
+    from retrain.ledger import Report
+
+__all__ = ["Progress", "print_decision", "print_runs", "print_verified"]
 
 _COLOUR = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
 _MEANS = {
@@ -114,3 +117,15 @@ def print_runs(decisions: Sequence[Brief], root: str | Path) -> None:
     for decision in decisions:
         table.add_row(decision.run_id, decision.model, decision.outcome, escape(decision.reason))
     console.print(table)
+
+
+def print_verified(status: str, reports: Mapping[str, Report]) -> None:
+    """Print whether the record holds, and every file at fault."""
+    console = _console()
+    console.print(f"[bold]{status}[/]")
+    for model, report in reports.items():
+        runs = f"{report.entries} entries, {len(report.runs)} runs"
+        newest = f", newest entry {report.head.number} {report.head.sha256}" if report.head else ""
+        console.print(f"{escape(model or 'the record')}: {report.status}: {runs}{newest}", soft_wrap=True)
+        for finding in report.findings:
+            console.print(f"  {finding.grade}: {escape(finding.file)}: {escape(finding.problem)}", soft_wrap=True)

@@ -146,6 +146,16 @@ class RunFolder:
                 open_intents.pop(_about(entry), None)
         return list(open_intents.values())
 
+    def unresolved(self) -> list[Entry]:
+        """Return the intents whose outcome is not known: unsettled, or looked for and not seen."""
+        intents: dict[tuple[Any, Any], Entry] = {}
+        for entry in self._acts():
+            if entry.kind == "intent":
+                intents[_about(entry)] = entry
+            elif entry.body.get("outcome") != "unresolved":
+                intents.pop(_about(entry), None)
+        return list(intents.values())
+
     def notebook(self, name: str) -> Path:
         """Return a path for the notebook ``name`` that does not exist yet: a new attempt is a new file."""
         stem = name.removesuffix(".ipynb")
