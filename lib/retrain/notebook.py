@@ -10,7 +10,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from types import ModuleType, TracebackType
@@ -51,6 +51,7 @@ class Run:
     clock: Clock
     now: datetime
     attempt: int
+    performed: list[Effect] = field(default_factory=list)
 
     @property
     def folder(self) -> RunFolder:
@@ -113,6 +114,17 @@ class Run:
         finally:
             self.say("waited", what=what, seconds=round(self.clock.monotonic() - began, 3))
 
+    def cut_short(self, effect: str) -> Mapping[str, Any] | None:
+        """Return the intent of an effect that an earlier process may have sent, until it is taken up again here."""
+        if self.performed:
+            return None
+        told = [entry for entry in self.folder.entries() if entry.body.get("effect") == effect]
+        intents = [entry for entry in told if entry.kind == "intent"]
+        left = [
+            entry.body["never_left"] for entry in told if entry.kind == "sent" and entry.number > intents[-1].number
+        ]
+        return intents[-1].body if intents and True not in left else None
+
     def perform(self, act: Act) -> Effect:
         """Send an effect at most once and show what became of it."""
         from retrain.effects import ModelLock, perform
@@ -123,6 +135,7 @@ class Run:
         self.say(
             "effect", effect=effect.model_dump(mode="json"), section=self.section, now=self.clock.now().isoformat()
         )
+        self.performed.append(effect)
         show([effect])
         return effect
 

@@ -53,7 +53,7 @@ def resume(folder: RunFolder, *, listener: Listener = lambda *_: None) -> Decisi
     never sent again.
     """
     with _until_stopped() as flow:
-        flow.listener = listener
+        flow.listener, flow.began = listener, None  # a run of several processes has no one duration
         environment.resolve(folder.settings)
         approval = approvals.check(folder)
         flow.supervised = supervision.resume(folder, warn=flow.warn)
@@ -68,7 +68,7 @@ class _Flow:
 
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
-        self.began = time.monotonic()
+        self.began: float | None = time.monotonic()
         self.listener: Listener = lambda *_: None
         self.supervised: Supervised | None = None
 
@@ -150,7 +150,8 @@ def _end(flow: _Flow, outcome: str, reason: str) -> None:
     if outcome == "awaiting_approval":
         flow.held.park(reason or flow.folder.verdicts()[-1].sentence)
     else:
-        flow.held.close(outcome, reason, seconds=time.monotonic() - flow.began)
+        seconds = None if flow.began is None else time.monotonic() - flow.began
+        flow.held.close(outcome, reason, seconds=seconds)
 
 
 def step(
