@@ -5,34 +5,20 @@ An approval says what exactly is approved; before the run goes on it is checked 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from retrain import keyring, ledger
 from retrain.anchors import sinks
 from retrain.errors import UsageError, nearest
-from retrain.ledger import Chain, Entry, open_store, push_head, sha256
+from retrain.evidence import evidence
+from retrain.ledger import Chain, Entry, open_store, push_head
 from retrain.ledger.keys import trusts
 from retrain.records import RunFolder
 
-__all__ = ["approve", "check", "evidence", "resolve"]
+__all__ = ["approve", "check", "resolve"]
 
 _FOUND = ("applied", "not_applied")
-_JUDGED = ("evaluation_gate", "staging_smoke_tests")
-
-
-def evidence(folder: RunFolder) -> dict[str, Any]:
-    """Return what an approval is about: the candidate's version, and one hash over the verdicts that speak for it.
-
-    The hash is the SHA-256 of the SHA-256s of the newest entries of the gate's and the smoke tests' verdicts, in that
-    order, a line each.
-    """
-    newest = {section: _verdict(folder, section) for section in _JUDGED}
-    gate = newest["evaluation_gate"].body["facts"]
-    candidate = gate.get("candidate") or {}
-    hashes = "".join(f"{newest[section].sha256}\n" for section in _JUDGED)
-    return {"candidate_version": candidate.get("version"), "evidence_sha256": sha256(hashes.encode())}
 
 
 def approve(folder: RunFolder, *, by: str, key: Path | None) -> list[str]:
@@ -105,14 +91,3 @@ def _trusted(folder: RunFolder, entry: Entry) -> None:
 
 def _signers(entry: Entry) -> set[str]:
     return set(entry.envelope.signatures)
-
-
-def _verdict(folder: RunFolder, section: str) -> Entry:
-    told = [entry for entry in folder.entries() if entry.kind == "verdict" and _section(entry.body) == section]
-    if not told:
-        raise UsageError(f"run {folder.run_id} holds no verdict of {section}: there is nothing to approve")
-    return told[-1]
-
-
-def _section(body: Mapping[str, Any]) -> Any:
-    return body["verdict"]["section"]

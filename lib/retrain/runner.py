@@ -17,6 +17,7 @@ from retrain.decision import Decision
 from retrain.engine import Account, Interrupted, execute
 from retrain.engine.signals import Stop, stop_on_signals
 from retrain.errors import RetrainError, UsageError
+from retrain.evidence import approved_by
 from retrain.facts import Request
 from retrain.ledger import TakenOver
 from retrain.opening import NOTEBOOK_VARIABLE
@@ -41,6 +42,7 @@ def run(settings: Settings, *, request: Request | None = None, listener: Listene
         settings = environment.resolve(settings)
         anchors = Anchors(sinks(settings))
         flow.listener = listener
+        flow.look()
         flow.supervised = supervision.open_run(settings, told, anchors=anchors, warn=flow.warn)
         _end(flow, *_follow(flow, runbook.FIRST))
     return decision.read(flow.folder)
@@ -91,7 +93,7 @@ class _Flow:
     def look(self) -> None:
         """Raise if a signal came in between two notebooks."""
         if self.stop.signal is not None:
-            raise Interrupted(f"{self.stop.signal.name} came between two sections.")
+            raise Interrupted(f"{self.stop.signal.name} came between two sections; nothing was under way.")
 
 
 @contextmanager
@@ -125,7 +127,7 @@ def _next(folder: RunFolder) -> str:
     told = [verdict for verdict in folder.verdicts() if verdict.section != runbook.LAST]
     if not told:
         return runbook.FIRST
-    if _waits(told[-1]) and folder.bodies("approval_checked"):
+    if _waits(told[-1]) and approved_by(folder):
         return told[-1].section
     return runbook.following(told[-1], on_inconclusive=folder.settings.post_deploy_monitoring.on_inconclusive)
 

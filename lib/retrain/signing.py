@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-from retrain import records, supervision
+from retrain import approvals, records, supervision
 from retrain.errors import RetrainError, UsageError
 from retrain.ledger.runs import state
 from retrain.opening import records_root
@@ -33,7 +33,7 @@ def answer(verb: str, wanted: dict[str, Any]) -> dict[str, Any]:
         holder = notebook_holder(wanted["pid"])
         supervised = supervision.open_run(settings, wanted["told"], holder=holder, warn=warnings.append)
     elif verb == "resume":
-        supervised = supervision.resume(_folder(wanted), holder=notebook_holder(wanted["pid"]), warn=warnings.append)
+        supervised = _resumed(_folder(wanted), wanted["pid"], warnings)
     elif verb == "end":
         supervised = supervision.joined(_folder(wanted), wanted["held_by"])
         _end(supervised, wanted["outcome"], wanted["reason"])
@@ -42,6 +42,14 @@ def answer(verb: str, wanted: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"python -m retrain.signing open | resume | end, not {verb!r}")
     supervised.leave_open()
     return _run(supervised, warnings)
+
+
+def _resumed(folder: RunFolder, pid: int, warnings: list[str]) -> Supervised:
+    approval = approvals.check(folder) if folder.bodies("approved") else None
+    supervised = supervision.resume(folder, holder=notebook_holder(pid), warn=warnings.append)
+    if approval is not None:
+        supervised.append("approval_checked", approval)
+    return supervised
 
 
 def _end(supervised: Supervised, outcome: str, reason: str) -> None:

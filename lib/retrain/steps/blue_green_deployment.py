@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from retrain.acts import Fingerprint, Scores, swap_act
+from retrain.evidence import approved_by
 from retrain.facts import Effect, Slots
 from retrain.sections import blue_green_deployment, staging_smoke_tests
 from retrain.steps import staging_smoke_tests as smoke
@@ -25,7 +26,7 @@ def opened_by(run: Run) -> blue_green_deployment.Facts:
         gate=run.outcome("evaluation_gate"),
         smoke_tests=run.outcome("staging_smoke_tests"),
         first_promotion=bool(gate and gate.first_promotion),
-        approved_by=next((str(told["by"]) for told in reversed(run.folder.bodies("approval_checked"))), None),
+        approved_by=approved_by(run.folder),
     )
 
 
