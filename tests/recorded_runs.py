@@ -9,7 +9,7 @@ from typing import Any
 
 from chained import append, begun, close
 from retrain.checks import Model
-from retrain.facts import Effect, Metrics, Slots, Window
+from retrain.facts import Effect, FeatureDrift, Metrics, Slots, Window
 from retrain.records import RunFolder
 from retrain.replay import room
 from retrain.sections import (
@@ -57,8 +57,9 @@ def body_of(name: str, facts: Model, policy: Model) -> dict[str, Any]:
 
 
 def trigger(drop: float = 0.08, **more: Any) -> Told:
-    """A baseline of 0.9 and an F1 that fell by ``drop``; trained after the last slot, so nothing else triggers."""
-    facts = {"now": NOW, "baseline_f1": 0.9, "f1": round(0.9 - drop, 6), "f1_labels": 3000, **more}
+    """F1 fell by ``drop`` from 0.9. Trained after the last slot, and nothing drifted: nothing else triggers."""
+    still = FeatureDrift(feature="x", psi=0.1, reference_rows=5000, current_rows=5000)
+    facts = {"now": NOW, "drift": (still,), "baseline_f1": 0.9, "f1": round(0.9 - drop, 6), "f1_labels": 3000, **more}
     return section("when_to_retrain", when_to_retrain.Facts(**{"last_trained_at": NOW - timedelta(hours=1), **facts}))
 
 

@@ -176,7 +176,7 @@ def test_the_differences_are_printed_whole(tmp_path, capsys):
     found = doctored(tmp_path, lambda body: body["verdict"].update(sentence=sentence))
     replay.print_replay(found)
     told = capsys.readouterr().out
-    assert "00000000 when_to_retrain sentence" in told
+    assert f"{found.run_id} when_to_retrain sentence" in told
     assert sentence.strip() in told
     assert told.splitlines()[-1] == "different: 1 verdicts of 1 runs, 1 of them different"
 

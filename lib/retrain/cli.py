@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retrain import record_commands
+from retrain import hindsight, record_commands
 from retrain.errors import RetrainError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-record_commands.mount(app)
+_SANDBOX = "The embedded default: a warehouse and a service."
 
 Environment = Annotated[
     str | None, typer.Option("--environment", "-e", help="A file in parameters/, without .yaml; sandbox by default.")
@@ -136,6 +136,10 @@ def show(
     _tell(decision.read(folder), as_json=as_json, code=0)
 
 
+app.add_typer(hindsight.app)
+record_commands.mount(app)
+
+
 def main() -> None:
     """Run the command line; every error of retrain's is one message and its exit code."""
     _mount_sandbox()
@@ -149,11 +153,14 @@ def main() -> None:
 
 
 def _mount_sandbox() -> None:
-    """Mount `retrain sandbox …` only when it is asked for, or help is: its imports are not free."""
-    if len(sys.argv) < 2 or sys.argv[1] in ("sandbox", "--help"):
+    """Mount `retrain sandbox …` when it is asked for; for help its name will do: its imports are not free."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if asked == "sandbox":
         from retrain import sandbox
 
-        app.add_typer(sandbox.commands(), name="sandbox", help="The embedded default: a warehouse and a service.")
+        app.add_typer(sandbox.commands(), name=asked, help=_SANDBOX)
+    elif asked == "--help":
+        app.add_typer(typer.Typer(), name="sandbox", help=_SANDBOX)
 
 
 def _warm_up() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from retrain import runbook
 from retrain.checks import Instant, Model, Verdict
 from retrain.errors import UsageError
-from retrain.replay import MISSING, RELATED, Recorded, RunFacts, decided, room
+from retrain.replay import MISSING, RELATED, Recorded, RunFacts, decided, policy_of
 from retrain.settings import Settings
 
 __all__ = [
@@ -76,9 +76,8 @@ def decided_under(recorded: Recorded, settings: Settings, *, run_id: str) -> Ver
     try:
         return decided(recorded._replace(facts=_as_far_as(recorded, policy)), policy)
     except ValueError as error:
-        raise UsageError(
-            f"{recorded.section}: the recorded facts do not read: {' '.join(str(error).split())}"
-        ) from error
+        told = " ".join(str(error).split())
+        raise UsageError(f"{run_id}: the recorded facts of {recorded.section} do not read: {told}") from error
 
 
 def _as_far_as(recorded: Recorded, policy: Any) -> dict[str, Any]:
@@ -147,7 +146,7 @@ def _flipped_checks(recorded: Recorded, verdict: Verdict) -> tuple[FlippedCheck,
 
 def _changes(recorded: Recorded, other: dict[str, Any]) -> tuple[str, ...]:
     """Name the parameters of the section that the other policy sets otherwise."""
-    then = room(recorded.section).Policy.model_validate(recorded.policy).model_dump(mode="json")
+    then = policy_of(recorded).model_dump(mode="json")
     return tuple(f"{name}: {then[name]} → {value}" for name, value in other.items() if then[name] != value)
 
 

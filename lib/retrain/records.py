@@ -215,8 +215,8 @@ class _Story:
             except Missing:
                 self._demand_end()
                 break
-            if self._previous not in (None, entry.previous):
-                raise LedgerError(f"{entry_file(entry.number)} does not follow from the entry before it")
+            if entry.number != self._next or self._previous not in (None, entry.previous):
+                raise LedgerError(f"{entry_file(self._next)} does not follow from the entry before it")
             self._next, self._previous = self._next + 1, entry.sha256
             if entry.run == self._run:
                 self._entries.append(entry)

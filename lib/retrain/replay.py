@@ -31,6 +31,7 @@ __all__ = [
     "RunFacts",
     "decided",
     "facts_of",
+    "policy_of",
     "print_replay",
     "replay",
     "replay_all",
@@ -44,6 +45,7 @@ MISSING = "(missing)"
 
 RELATED = ("model_drift", "data_quality")
 """The runbooks that the runbook links to: notebooks of their own, whose verdicts are recorded too."""
+
 
 _EXIT_CODES: Mapping[Result, int] = {"identical": 0, "different": 1, "empty": 5}
 
@@ -123,7 +125,7 @@ def replay(folder: RunFolder) -> Replayed:
     return Replayed(run_id=told.run_id, model=told.model, status=_status(verdicts), verdicts=verdicts)
 
 
-def replay_all(root: Path, model: str | None = None) -> ReplayedAll:
+def replay_all(root: str | Path, model: str | None = None) -> ReplayedAll:
     """Replay every run below ``root``, of one model or of all, newest first."""
     runs = tuple(replay(folder) for folder in records.runs(root, model))
     verdicts = [verdict for run in runs for verdict in run.verdicts]
@@ -132,13 +134,13 @@ def replay_all(root: Path, model: str | None = None) -> ReplayedAll:
 
 def facts_of(folder: RunFolder) -> RunFacts:
     """Return what ``folder`` recorded of each verdict. An entry that does not read, or is missing, is an error."""
-    bodies = folder.bodies("verdict")
+    bodies, opened = folder.bodies("verdict"), folder.opened.get("now")
     try:
+        at = datetime.fromisoformat(opened) if opened else None
         verdicts = tuple(_recorded(body) for body in bodies)
-        opened = folder.opened.get("now")
-        return RunFacts(folder.run_id, folder.model, datetime.fromisoformat(opened) if opened else None, verdicts)
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder.path}: an entry does not hold facts, policy and verdict ({error!r})") from error
+    return RunFacts(folder.run_id, folder.model, at, verdicts)
 
 
 def decided(recorded: Recorded, policy: Any = None) -> Verdict:
@@ -148,9 +150,14 @@ def decided(recorded: Recorded, policy: Any = None) -> Verdict:
     """
     section = room(recorded.section)
     facts = section.Facts.model_validate(recorded.facts)
-    in_force = _policy(recorded.section, json.dumps(recorded.policy)) if policy is None else policy
+    in_force = policy_of(recorded) if policy is None else policy
     verdict: Verdict = section.decide(facts, in_force)
     return verdict
+
+
+def policy_of(recorded: Recorded) -> Any:
+    """Return the policy that was in force. Raises ValueError where today's type cannot read it."""
+    return _policy(recorded.section, json.dumps(recorded.policy))
 
 
 @functools.lru_cache(maxsize=64)

@@ -238,7 +238,7 @@ def _a_year(what: str, found: Counts) -> Row:
 
 def _share(about: str, what: str, value: float, runs: int) -> Row:
     low, high = wilson(round(value * runs), runs)
-    return Row(about=about, what=what, value=value, unit="of runs", low=low, high=high)
+    return Row(about=about, what=what, value=value, unit="of runs", low=min(low, value), high=max(high, value))
 
 
 def picture(simulated: Simulated) -> Picture:

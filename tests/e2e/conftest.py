@@ -36,14 +36,14 @@ class Sandbox:
     records: Path
     project: Path
 
-    def retrain(self, *arguments: str, environment: dict[str, str] | None = None, cwd: Path = ROOT) -> Told:
+    def retrain(self, *arguments: str) -> Told:
+        return self.command(str(RETRAIN), *arguments)
+
+    def command(self, *command: str, **environment: str) -> Told:
+        """Run a command with this sandbox; ``environment`` goes over it."""
+        mine = {"RETRAIN_SANDBOX": str(self.home), "RETRAIN_ACTOR": "tester"}
         told = subprocess.run(
-            [str(RETRAIN), *arguments],
-            env={**os.environ, "RETRAIN_SANDBOX": str(self.home), "RETRAIN_ACTOR": "tester", **(environment or {})},
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=300,
+            command, env={**os.environ, **mine, **environment}, cwd=ROOT, capture_output=True, text=True, timeout=300
         )
         return Told(told.returncode, told.stdout, told.stderr)
 

@@ -1,7 +1,5 @@
 """A notebook alone: plain papermill in sequence joins one run; each alone sends nothing that it may not send."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,18 +13,10 @@ pytestmark = pytest.mark.e2e
 PAPERMILL = Path(sys.executable).with_name("papermill")
 
 
-def papermill(sandbox: Sandbox, notebook: str, output: Path, *, actor: str = "tester") -> None:
-    environment = {
-        **os.environ,
-        "RETRAIN_SANDBOX": str(sandbox.home),
-        "RETRAIN_HOME": str(sandbox.project),
-        "RETRAIN_ACTOR": actor,
-    }
-    told = subprocess.run(
-        [str(PAPERMILL), str(ROOT / "notebooks" / notebook), str(output), "--no-progress-bar"],
-        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert told.returncode == 0, told.stderr[-3000:]
+def papermill(sandbox: Sandbox, notebook: str, output: Path) -> None:
+    command = [str(PAPERMILL), str(ROOT / "notebooks" / notebook), str(output), "--no-progress-bar"]
+    told = sandbox.command(*command, RETRAIN_HOME=str(sandbox.project))
+    assert told.code == 0, told.err[-3000:]
 
 
 def test_the_sections_one_after_the_other_make_one_run(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -154,12 +154,9 @@ def false_drift_triggers(
 
     if reference_rows < minimum_rows:
         return numpy.zeros(runs, dtype=numpy.int64)
-    reference = numpy.append(numpy.full(bins, reference_rows / bins), 0.0)
-
-    def truth(size: int) -> Shares:
-        return rng.dirichlet(numpy.full(bins, reference_rows / bins), size=(size, features))
-
-    shares, began = truth(runs), numpy.zeros(runs, dtype=numpy.int64)
+    each = numpy.full(bins, reference_rows / bins)
+    reference = numpy.append(each, 0.0)
+    shares, began = rng.dirichlet(each, size=(runs, features)), numpy.zeros(runs, dtype=numpy.int64)
     sums = numpy.zeros((days + 1, runs, features, bins + 1), dtype=numpy.int64)
     every, found = numpy.arange(runs), numpy.zeros(runs, dtype=numpy.int64)
     for day in range(1, days + 1):
@@ -168,12 +165,10 @@ def false_drift_triggers(
         current = sums[day] - sums[numpy.maximum(day - window_days, began), every]
         psi = psi_of(reference, current)
         aggregate = psi.max(axis=1) if by_maximum else psi.mean(axis=1)
-        enough = (current[:, 0].sum(axis=1) >= minimum_rows) & (day - began >= rest_days)
-        acts = enough & (aggregate > ceiling)
+        acts = (aggregate > ceiling) & (day - began >= rest_days) & (current[:, 0].sum(axis=1) >= minimum_rows)
         found += acts
         began = numpy.where(acts, day, began)
-        if acts.any():
-            shares[acts] = truth(int(acts.sum()))
+        shares[acts] = rng.dirichlet(each, size=(int(acts.sum()), features))
     return found
 
 
