@@ -150,7 +150,7 @@ def _record_decision(flow: _Flow, outcome: str, reason: str) -> tuple[str, str]:
 def _end(flow: _Flow, outcome: str, reason: str) -> None:
     """Close the run, or park it where it waits for a person."""
     if outcome == "awaiting_approval":
-        flow.held.park(reason or flow.folder.verdicts()[-1].sentence)
+        flow.held.park(reason)
     else:
         seconds = None if flow.began is None else time.monotonic() - flow.began
         flow.held.close(outcome, reason, seconds=seconds)

@@ -86,9 +86,9 @@ class Supervised:
         self._write_decision(body)
         self._let_go(self.run.close(outcome, body, files=run_files(self.folder.chain.store, self.folder.run_id)))
 
-    def park(self, reason: str) -> None:
+    def park(self, reason: str = "") -> None:
         """Let go of the process and keep the model for a person's approval."""
-        self._write_decision({"outcome": "awaiting_approval", "reason": reason})
+        self._write_decision({"outcome": "awaiting_approval"})
         until = self.folder.chain.now() + timedelta(days=APPROVAL_DAYS)
         self._let_go(self.run.park({"reason": reason}, until=until))
 
