@@ -21,7 +21,7 @@ run: install  ## the main job: a model whose F1 fell is retrained, judged, put l
 	$(BIN)/retrain run
 
 test: install lint  ## everything that must hold
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: install  ## style, types, and which way imports go
 	$(BIN)/ruff check .
