@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install run test lint bench lock clean help
+.PHONY: install run test lint bench bench-watch crash-test lock clean help
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -28,6 +28,17 @@ lint: install  ## style, types, and which way imports go
 	$(BIN)/ruff format --check lib tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+BENCH ?= --json .retrain-bench.json
+
+bench: install  ## every benchmark beside what it is held against; BENCH="--quick", BENCH="--baseline FILE"
+	$(BIN)/python tests/benchmarks/all.py $(BENCH)
+
+bench-watch: install  ## six rules for the watch after a swap, simulated
+	$(BIN)/python tests/benchmarks/bench_watch.py
+
+crash-test: install  ## retrain run killed at every boundary, over a service with faults
+	$(BIN)/python tests/crash/kill_matrix.py
 
 lock: install  ## renew the lock file from pyproject.toml
 	$(PYTHON) -m venv .venv/lock

@@ -11,10 +11,9 @@ from typing import Any, Literal
 import httpx
 
 from retrain.acts import Fingerprint
-from retrain.journal import Entry
 from retrain.service import Service
 
-__all__ = ["FakeClock", "FakeWorld", "Killed", "Memory"]
+__all__ = ["Entry", "FakeClock", "FakeWorld", "Killed", "Memory"]
 
 ROWS = [{"x": number} for number in range(5)]
 
@@ -24,6 +23,16 @@ Operator = Literal["", "between reads", "before the send", "after the send"]
 
 class Killed(BaseException):
     """The process is gone: nothing of it catches this."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry as effects see it."""
+
+    number: int
+    kind: str
+    at: datetime
+    body: dict[str, Any]
 
 
 @dataclass

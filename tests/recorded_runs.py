@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from chained import append, begun, close
 from retrain.checks import Model
 from retrain.facts import Effect, FeatureDrift, Metrics, Slots, Window
-from retrain.journal import Journal
 from retrain.records import RunFolder
 from retrain.replay import room
 from retrain.sections import (
@@ -41,18 +41,14 @@ def record(
     change: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> RunFolder:
     """Write a run whose verdicts are decided from ``told``; ``change`` may doctor each body before it is written."""
-    number = len(list((root / model / "runs").glob("*")))
-    path = root / model / "runs" / f"{number:08d}"
-    path.mkdir(parents=True)
-    journal = Journal(path / "journal.jsonl", now=lambda: NOW)
-    journal.append("opened", {"run_id": path.name, **({"now": at.isoformat()} if at else {})})
+    folder = begun(root, model, {"now": at.isoformat()} if at else {})
     for name, facts, policy in told:
-        journal.append("section_started", {"section": name})
+        append(folder, "section_started", {"section": name})
         body = body_of(name, facts, policy)
         change(body)
-        journal.append("verdict", body)
-    journal.append("closed", {"outcome": "no_action", "exit_code": 0})
-    return RunFolder(path)
+        append(folder, "verdict", body)
+    close(folder, "no_action", exit_code=0)
+    return folder
 
 
 def body_of(name: str, facts: Model, policy: Model) -> dict[str, Any]:

@@ -189,8 +189,8 @@ def test_a_doctored_verdict_is_not_the_policy(tmp_path):
 
 def test_facts_that_do_not_read_are_an_error(tmp_path):
     """One clear message names the run and the section."""
-    record(tmp_path, [trigger()], change=lambda body: body["facts"].update(f1="good"))
-    with pytest.raises(UsageError, match="00000000: the recorded facts of when_to_retrain"):
+    folder = record(tmp_path, [trigger()], change=lambda body: body["facts"].update(f1="good"))
+    with pytest.raises(UsageError, match=f"{folder.run_id}: the recorded facts of when_to_retrain"):
         backtest(tmp_path, policies())
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from fake_world import ANSWERS, FakeClock, FakeWorld, Killed, Memory
+from fake_world import ANSWERS, Entry, FakeClock, FakeWorld, Killed, Memory
 from minimal_service import minimal_service
 from retrain.acts import Fingerprint, compare_scores, incident_act, incident_id, rollback_act, swap_act, training_act
-from retrain.effects import Act, Busy, ModelLock, perform, recover
+from retrain.effects import Act, ModelLock, perform, recover
 from retrain.errors import RetrainError
 from retrain.facts import Effect
-from retrain.journal import Entry, Journal
+from retrain.ledger import Busy
 from retrain.service import Service
 
 BODY = {"model_type": "classifier", "data_version": "latest"}
@@ -323,7 +323,7 @@ def test_busy_sends_nothing(tmp_path: Path) -> None:
 @pytest.mark.timeout(60)
 def test_a_minimal_service_trains_and_swaps_over_a_real_wire(tmp_path: Path) -> None:
     """Four endpoints are enough: the trigger is seen by the status, the swap and its undoing by the scores."""
-    clock, record, lock = FakeClock(), Journal(tmp_path / "journal.jsonl"), ModelLock(tmp_path / "lock")
+    clock, record, lock = FakeClock(), Memory([]), ModelLock(tmp_path / "lock")
     ways: dict[str, Any] = {"record": record, "clock": clock, "lock": lock}
     rows = [{"x": number} for number in range(5)]
     with minimal_service(rows_field="rows") as url, Service(base_url=url, clock=clock) as service:
@@ -347,7 +347,7 @@ def test_a_minimal_service_trains_and_swaps_over_a_real_wire(tmp_path: Path) -> 
 @pytest.mark.timeout(60)
 def test_a_minimal_service_without_a_fingerprint_is_taken_at_its_word(tmp_path: Path) -> None:
     """Response only: a 2xx is all there is, and the record says so."""
-    ways: dict[str, Any] = {"record": Journal(tmp_path / "journal.jsonl"), "lock": nullcontext(), "clock": FakeClock()}
+    ways: dict[str, Any] = {"record": Memory([]), "lock": nullcontext(), "clock": FakeClock()}
     with minimal_service() as url, Service(base_url=url, clock=FakeClock()) as service:
         effect = perform(swap_act(service, candidate=None, former=None), **ways)
         again = perform(swap_act(service, candidate=None, former=None), **ways)

@@ -1,12 +1,13 @@
-"""A run's folder: what happened is read from its journal, and nothing under a final name is ever torn."""
+"""A run as its record tells it: what happened is read from the chain, and nothing under a final name is ever torn."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chained import NOW, append, close, opened
 from retrain import decision, history, records
 from retrain.acts import incident_id
 from retrain.checks import Verdict
@@ -15,8 +16,6 @@ from retrain.facts import Effect
 from retrain.records import RunFolder
 from retrain.settings import Settings, load
 
-NOW = datetime(2013, 4, 10, 14, tzinfo=UTC)
-
 
 @pytest.fixture
 def settings() -> Settings:
@@ -24,14 +23,10 @@ def settings() -> Settings:
     return told.model_copy(update={"model": "flights"})
 
 
-def opened(root: Path, settings: Settings, **more: Any) -> RunFolder:
-    return records.create(root, settings, {"now": NOW.isoformat(), "world": settings.world, **more})
-
-
 def told(folder: RunFolder, section: str, outcome: str, **facts: Any) -> None:
     verdict = Verdict(section=section, outcome=outcome, checks=(), sentence=f"{section} {outcome}")
     body = {"section": section, "attempt": 1, "verdict": verdict.model_dump(mode="json"), "facts": facts, "policy": {}}
-    folder.journal.append("verdict", body)
+    append(folder, "verdict", body)
 
 
 def failed(root: Path, settings: Settings) -> RunFolder:
@@ -42,7 +37,7 @@ def failed(root: Path, settings: Settings) -> RunFolder:
 
 
 def test_a_run_keeps_the_parameters_that_were_in_force(tmp_path: Path, settings: Settings) -> None:
-    assert RunFolder(opened(tmp_path, settings).path).settings == settings
+    assert records.find(tmp_path, opened(tmp_path, settings).run_id).settings == settings
 
 
 def test_a_new_attempt_is_a_new_file(tmp_path: Path, settings: Settings) -> None:
@@ -64,10 +59,10 @@ def test_the_newest_verdict_of_a_section_counts(tmp_path: Path, settings: Settin
 
 def test_an_intent_without_outcome_is_unsettled(tmp_path: Path, settings: Settings) -> None:
     folder = opened(tmp_path, settings)
-    folder.journal.append("intent", {"effect": "swap", "target": "v2"})
+    append(folder, "intent", {"effect": "swap", "target": "v2"})
     assert [entry.body["effect"] for entry in folder.unsettled()] == ["swap"]
     applied = Effect(effect="swap", sent=True, outcome="applied").model_dump(mode="json")
-    folder.journal.append("outcome", {"target": "v2", **applied})
+    append(folder, "outcome", {"target": "v2", **applied})
     assert folder.unsettled() == []
     assert folder.effects()[0].outcome == "applied"
 
@@ -93,7 +88,7 @@ def test_a_notebook_joins_only_an_open_run_of_its_own_world(tmp_path: Path, sett
     assert records.newest_open(tmp_path, settings) is None, "a scheduled run is not joined"
     mine = opened(tmp_path, settings, by_notebook=True)
     assert records.newest_open(tmp_path, settings) == mine
-    mine.journal.append("closed", {"outcome": "no_action"})
+    close(mine, "no_action")
     assert records.newest_open(tmp_path, settings) is None
     opened(tmp_path, settings, by_notebook=True, world="another")
     assert records.newest_open(tmp_path, settings) is None
@@ -105,12 +100,12 @@ def test_an_open_run_reads_incomplete_never_good(tmp_path: Path, settings: Setti
     assert (decision.read(folder).outcome, decision.read(folder).exit_code) == ("incomplete", 1)
 
 
-def test_a_decision_is_what_the_journal_says(tmp_path: Path, settings: Settings) -> None:
+def test_a_decision_is_what_the_record_says(tmp_path: Path, settings: Settings) -> None:
     folder = opened(tmp_path, settings)
     told(folder, "when_to_retrain", "no_action")
-    folder.journal.append("waited", {"what": "warehouse", "seconds": 0.25})
-    folder.journal.append("deviation", {"deviation": "watched for 5 minutes"})
-    folder.journal.append("closed", {"outcome": "no_action", "exit_code": 0, "total_seconds": 1.0})
+    append(folder, "waited", {"what": "warehouse", "seconds": 0.25})
+    append(folder, "deviation", {"deviation": "watched for 5 minutes"})
+    close(folder, "no_action", exit_code=0, total_seconds=1.0)
     read = decision.read(folder)
     assert (read.outcome, read.exit_code, read.reason) == ("no_action", 0, "when_to_retrain no_action")
     assert read.deviations == ("watched for 5 minutes",)
@@ -144,12 +139,11 @@ def test_failed_runs_count_until_a_completed_training_and_others_do_not_break_th
     good = opened(tmp_path, settings)
     told(good, "training", "trained", now=NOW.isoformat())
     first = failed(tmp_path, settings)
+    append(first, "outcome", Effect(effect="incident", sent=True, outcome="applied").model_dump(mode="json"))
     told(opened(tmp_path, settings), "when_to_retrain", "no_action")
     failed(tmp_path, settings)
     now = opened(tmp_path, settings)
     assert history.failed_runs_in_a_row(tmp_path, now) == 2
-    assert list(history.incidents(tmp_path, now)) == []
-    first.journal.append("outcome", Effect(effect="incident", sent=True, outcome="applied").model_dump(mode="json"))
     assert list(history.incidents(tmp_path, now)) == [incident_id(first.run_id)]
 
 

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from recorded_runs import NOW, ready, record, section, trigger, whole_run
-from retrain import replay
+from chained import append, begun
+from recorded_runs import NOW, body_of, ready, record, section, trigger, whole_run
+from retrain import records, replay
 from retrain.errors import UsageError
 from retrain.facts import Effect, FeatureDrift
-from retrain.journal import JournalError
+from retrain.ledger import LedgerError
 from retrain.replay import MISSING, Difference, ReplayedAll
 from retrain.sections import decision_record, when_to_retrain
 from retrain.sections.related import model_drift
@@ -133,28 +134,19 @@ def test_one_different_run_makes_all_different(tmp_path):
     assert ReplayedAll.model_validate_json(found.model_dump_json()) == found
 
 
-def journal_of(folder):
-    return folder.path / "journal.jsonl"
-
-
-def test_a_torn_last_line_is_dropped(tmp_path):
-    """What a crash left of the last line was never relied on."""
-    folder = record(tmp_path, [trigger()])
-    with journal_of(folder).open("ab") as file:
-        file.write(b'{"number":5,"at":"2013')
-    assert replay.replay(folder).status == "identical"
-
-
-@pytest.mark.parametrize("damage", ["cut", "removed", "broken"])
+@pytest.mark.parametrize("damage", ["cut", "removed", "another"])
 def test_damage_is_an_error(tmp_path, damage):
-    """A verdict that was cut out or cut short is never overlooked."""
+    """A verdict that was cut out, cut short or replaced is never overlooked."""
     folder = record(tmp_path, [trigger(), ready()])
-    lines = journal_of(folder).read_bytes().splitlines(keepends=True)
-    verdict = next(place for place, line in enumerate(lines) if b'"kind":"verdict"' in line)
-    lines[verdict] = {"cut": lines[verdict][:40] + b"\n", "removed": b"", "broken": b'{"number":3,]}\n'}[damage]
-    journal_of(folder).write_bytes(b"".join(lines))
-    with pytest.raises(JournalError, match="line 3"):
-        replay.replay(folder)
+    entries = sorted((tmp_path / "flights" / "entries").iterdir())
+    verdict = entries[2]
+    {
+        "cut": lambda: verdict.write_bytes(verdict.read_bytes()[:40]),
+        "removed": verdict.unlink,
+        "another": lambda: verdict.write_bytes(entries[1].read_bytes()),
+    }[damage]()
+    with pytest.raises(LedgerError, match=r"0000000[34]"):
+        replay.replay(records.at(tmp_path, "flights", folder.run_id))
 
 
 def test_a_verdict_without_facts_is_an_error(tmp_path):
@@ -166,8 +158,9 @@ def test_a_verdict_without_facts_is_an_error(tmp_path):
 
 def test_words_in_a_body_are_not_taken_for_a_kind(tmp_path):
     """Only an entry's own kind counts."""
-    folder = record(tmp_path, [trigger()])
-    folder.journal.append("note", {"says": {"kind": "verdict"}})
+    folder = begun(tmp_path, "flights", {})
+    append(folder, "note", {"says": {"kind": "verdict"}})
+    append(folder, "verdict", body_of(*trigger()))
     assert len(replay.facts_of(folder).verdicts) == 1
 
 
@@ -183,7 +176,7 @@ def test_the_differences_are_printed_whole(tmp_path, capsys):
     found = doctored(tmp_path, lambda body: body["verdict"].update(sentence=sentence))
     replay.print_replay(found)
     told = capsys.readouterr().out
-    assert "00000000 when_to_retrain sentence" in told
+    assert f"{found.run_id} when_to_retrain sentence" in told
     assert sentence.strip() in told
     assert told.splitlines()[-1] == "different: 1 verdicts of 1 runs, 1 of them different"
 

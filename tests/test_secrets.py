@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, assume, example, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
+from chained import append, begun
 from retrain import sandbox
 from retrain.engine import execute
 from retrain.errors import RetrainError, UsageError
-from retrain.journal import Journal
 from retrain.outside import Notifications
 from retrain.redaction import weakness
 from retrain.secrets import Finding, Secrets, gather, scan
@@ -375,18 +375,18 @@ def test_canaries_in_all_channels_of_a_run_are_in_no_byte_of_its_folder(tmp_path
     execute(
         tmp_path / "in.ipynb", record / "out.ipynb", {"given": canaries[5]}, redact=secrets.redact, output_limit=400
     )
-    journal = Journal(record / "journal.jsonl")
+    folder = begun(record, "flights", {})
     bodies = {
         "deviation": {"deviation": f"the URL is https://x/?t={quote(canaries[6])}"},
         "sent": {"answer": {"text": json.dumps({"echo": canaries[7]}), "json": {canaries[7]: [canaries[7]]}}},
         "error": {"message": f"refused {canaries[8]!r}"},
-        "closed": {"reason": f"line 1\nBasic {base64.b64encode(f'me:{canaries[9]}'.encode()).decode()}"},
+        "ending": {"reason": f"line 1\nBasic {base64.b64encode(f'me:{canaries[9]}'.encode()).decode()}"},
     }
     for kind, body in bodies.items():
-        journal.append(kind, secrets.redact_value(body))
-    assert len(journal.entries()) == 4
+        append(folder, kind, secrets.redact_value(body))
+    told = json.dumps([entry.body for entry in folder.entries()], ensure_ascii=False).encode()
     assert scan(record, secrets) == []
-    everything = b"".join(path.read_bytes() for path in record.rglob("*") if path.is_file())
+    everything = told + b"".join(path.read_bytes() for path in record.rglob("*") if path.is_file())
     assert all(f"[redacted:S{number}]".encode() in everything for number in range(10))
     assert b"cAn4ry" not in everything
     assert json.loads((record / "out.ipynb").read_text())["metadata"]["retrain"]["account"]["status"] == "FAILED"

@@ -22,6 +22,7 @@ SECTIONS = [section.name for section in runbook.SECTIONS]
 FILLED = {
     "model": "fraud",
     "service.base_url": "https://mlmonitoring.example:8443",
+    "records.signing_key": "/etc/retrain/runner.pem",
     "warehouse.database": "ML",
     "warehouse.schema": "PUBLIC",
 }

@@ -80,7 +80,7 @@ class _Judged(NamedTuple):
     caveats: set[str]
 
 
-def backtest(source: Path | Iterable[RunFacts], settings: Settings, *, since: datetime | None = None) -> Backtest:
+def backtest(source: str | Path | Iterable[RunFacts], settings: Settings, *, since: datetime | None = None) -> Backtest:
     """Decide everything recorded in ``source`` again under the policies of ``settings``.
 
     ``source`` is a folder of records, or runs, oldest first; it is read once and not kept. ``since`` leaves out runs
@@ -100,9 +100,10 @@ def backtest(source: Path | Iterable[RunFacts], settings: Settings, *, since: da
     )
 
 
-def _runs_of(source: Path | Iterable[RunFacts], since: datetime | None) -> Iterator[RunFacts]:
-    told = (facts_of(folder) for folder in reversed([*records.runs(source)])) if isinstance(source, Path) else source
-    return (run for run in told if since is None or (run.at is not None and run.at >= since))
+def _runs_of(source: str | Path | Iterable[RunFacts], since: datetime | None) -> Iterator[RunFacts]:
+    if isinstance(source, str | Path):
+        source = (facts_of(folder) for folder in reversed([*records.runs(source)]))
+    return (run for run in source if since is None or (run.at is not None and run.at >= since))
 
 
 def _judged(run: RunFacts, settings: Settings, other: Policies) -> _Judged:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retrain import hindsight
+from retrain import hindsight, record_commands
 from retrain.errors import RetrainError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def run(
     assignments: Assignments = None,
     reason: Annotated[str, typer.Option("--reason", help="Retrain because the team decided to; say why.")] = "",
     priority: Annotated[str, typer.Option("--priority", help="Of a manual request: high, normal or low.")] = "",
+    resume: Annotated[str, typer.Option("--resume", metavar="RUN", help="Go on with a run that died or waits.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Run the whole runbook once: check the triggers and, if one is met, everything after."""
@@ -54,7 +55,10 @@ def run(
     from retrain.console import Progress
 
     with Progress(quiet=as_json) as progress:
-        decision = runner.run(settings, request=request, listener=progress)
+        if resume:
+            decision = runner.resume(_find(resume, settings, None), listener=progress)
+        else:
+            decision = runner.run(settings, request=request, listener=progress)
     _tell(decision, as_json=as_json)
 
 
@@ -111,11 +115,9 @@ def list_runs(
     from retrain.console import print_runs
 
     root = records_folder or _records_root(_settings(environment, None, None))
-    told = [decision.read(folder) for folder in records.runs(root, model)]
+    told = [decision.brief(folder) for folder in records.runs(root, model)]
     if as_json:
-        _print_json(
-            [{"run_id": run.run_id, "model": run.model, "outcome": run.outcome, "reason": run.reason} for run in told]
-        )
+        _print_json([run.model_dump(mode="json") for run in told])
     else:
         print_runs(told, root)
 
@@ -135,6 +137,7 @@ def show(
 
 
 app.add_typer(hindsight.app)
+record_commands.mount(app)
 
 
 def main() -> None:
@@ -189,7 +192,7 @@ def _request(reason: str, priority: str) -> Any:
         raise UsageError(f"--priority {priority!r}: say high, normal or low") from wrong
 
 
-def _records_root(settings: Settings) -> Path:
+def _records_root(settings: Settings) -> str | Path:
     from retrain.opening import records_root
 
     return records_root(settings)

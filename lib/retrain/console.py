@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,9 +14,12 @@ from rich.panel import Panel
 from rich.table import Table
 
 from retrain import runbook
-from retrain.decision import Decision
+from retrain.decision import Brief, Decision
 
-__all__ = ["Progress", "print_decision", "print_runs"]
+if TYPE_CHECKING:
+    from retrain.ledger import Report
+
+__all__ = ["Progress", "print_decision", "print_runs", "print_verified"]
 
 _COLOUR = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
 _MEANS = {
@@ -34,6 +37,7 @@ _MEANS = {
     "usage": "Something in the parameters or the connections is wrong; nothing was sent.",
     "error": "Something broke.",
     "incomplete": "The run is open.",
+    "abandoned": "The run's process died; the next run closed it. What it left unsettled has to be looked at.",
 }
 
 
@@ -63,6 +67,8 @@ class Progress:
         """Hear of a section."""
         if event == "started":
             self._status.update(f"{told['title']} …")
+        elif event == "warning":
+            Console(stderr=True, highlight=False).print(f"[yellow]warning[/] {escape(told['message'])}")
         elif event == "ended":
             verdict = told["verdict"]
             self._console.print(f"[bold]{verdict.section:<24}[/] {verdict.outcome:<14} {escape(verdict.sentence)}")
@@ -102,7 +108,7 @@ def _console(**options: Any) -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_PIPE, **options)
 
 
-def print_runs(decisions: Sequence[Decision], root: Path) -> None:
+def print_runs(decisions: Sequence[Brief], root: str | Path) -> None:
     """Print one line a run, newest first."""
     console = _console()
     if not decisions:
@@ -113,6 +119,18 @@ def print_runs(decisions: Sequence[Decision], root: Path) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     sys.stdout.write("\n".join(lines) + "\n")  # a thousand rows of rich's take a quarter of a second
+
+
+def print_verified(status: str, reports: Mapping[str, Report]) -> None:
+    """Print whether the record holds, and every file at fault."""
+    console = _console()
+    console.print(f"[bold]{status}[/]")
+    for model, report in reports.items():
+        runs = f"{report.entries} entries, {len(report.runs)} runs"
+        newest = f", newest entry {report.head.number} {report.head.sha256}" if report.head else ""
+        console.print(f"{escape(model or 'the record')}: {report.status}: {runs}{newest}", soft_wrap=True)
+        for finding in report.findings:
+            console.print(f"  {finding.grade}: {escape(finding.file)}: {escape(finding.problem)}", soft_wrap=True)
 
 
 def _one_line(text: str) -> str:

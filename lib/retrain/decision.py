@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -12,7 +12,10 @@ from retrain.checks import Check, Figure, Model, Verdict
 from retrain.facts import Effect
 from retrain.records import RunFolder
 
-__all__ = ["Decision", "SectionTold", "Timing", "read"]
+__all__ = ["Brief", "Decision", "SectionTold", "Timing", "brief", "read"]
+
+_UNTOLD = ("parameters", "holder", "notebooks")
+"""What an OPEN holds beside who, why and when: too long for the decision, and in the record anyway."""
 
 
 class SectionTold(Model):
@@ -52,11 +55,35 @@ class Decision(Model):
     timing: Timing = Timing()
 
 
-def read(folder: RunFolder) -> Decision:
-    """Return what the run's record says. A run that is still open has the outcome ``incomplete``."""
-    closed = folder.closed or {}
+class Brief(Model):
+    """How a run ended, in one line."""
+
+    run_id: str
+    model: str
+    outcome: str
+    reason: str
+
+
+def brief(folder: RunFolder) -> Brief:
+    """Return how a run ended; of one that is closed, only its last entry is read."""
+    told = folder.closed
+    if told is None:
+        decision = read(folder)
+        return Brief(run_id=decision.run_id, model=decision.model, outcome=decision.outcome, reason=decision.reason)
+    return Brief(
+        run_id=folder.run_id, model=folder.model, outcome=str(told["outcome"]), reason=str(told.get("reason", ""))
+    )
+
+
+def read(folder: RunFolder, *, closing: Mapping[str, Any] | None = None) -> Decision:
+    """Return what the run's record says.
+
+    ``closing`` is what the run's CLOSE is about to say: the decision is written before the record is sealed. A run
+    that is still open has the outcome ``incomplete``, one whose process died ``abandoned``.
+    """
+    closed = closing or folder.closed or {}
     verdicts = folder.verdicts()
-    outcome = str(closed.get("outcome", "incomplete"))
+    outcome = str(closed.get("outcome") or _UNCLOSED[folder.state])
     return Decision(
         run_id=folder.run_id,
         model=folder.model,
@@ -64,13 +91,16 @@ def read(folder: RunFolder) -> Decision:
         outcome=outcome,
         exit_code=int(closed.get("exit_code", runbook.exit_code(outcome))),
         reason=str(closed.get("reason") or _reason(verdicts)),
-        record=str(folder.path),
-        opened=dict(folder.opened),
+        record=folder.place,
+        opened={name: value for name, value in folder.opened.items() if name not in _UNTOLD},
         sections=_sections(folder),
         effects=folder.effects(),
         deviations=_deviations(folder, verdicts),
         timing=_timing(folder, closed),
     )
+
+
+_UNCLOSED = {"open": "incomplete", "parked": "awaiting_approval", "abandoned": "abandoned", "closed": "incomplete"}
 
 
 def _sections(folder: RunFolder) -> tuple[SectionTold, ...]:

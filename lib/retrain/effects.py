@@ -8,8 +8,7 @@
 An INTENT is spent once it is written: after a crash the state is looked at and nothing is sent. Only a request that
 provably never left (no connection stood, and that was recorded) gives a new INTENT. The acts are in ``retrain.acts``.
 
-``RetrainError``
-└── ``Busy``   exit 18: another process holds the model; nothing was sent
+Where another process holds the lock, ``Busy`` (exit 18) is raised and nothing is sent.
 """
 
 from __future__ import annotations
@@ -19,9 +18,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from filelock import FileLock, Timeout
 
@@ -29,9 +29,12 @@ from retrain.answers import Answer
 from retrain.clock import Clock
 from retrain.errors import RetrainError
 from retrain.facts import Effect
-from retrain.journal import Entry, Record
+from retrain.ledger.problems import Busy
 
-__all__ = ["LEVELS", "Act", "Busy", "EffectName", "Level", "ModelLock", "State", "is_refusal", "perform", "recover"]
+__all__ = [
+    "LEVELS", "Act", "EffectName", "Entry", "Level", "ModelLock", "Record", "State", "is_refusal", "perform", "recover",
+    "resolved_effect",
+]  # fmt: skip
 
 State = Any
 """What an act can see of the world: JSON, or None where it cannot tell."""
@@ -42,6 +45,36 @@ LEVELS: tuple[Level, ...] = ("response", "fingerprint", "attested")
 """How an outcome can be seen, worst to best."""
 
 _LOOKS_BEFORE_RESPONSE = 3
+
+
+class Entry(Protocol):
+    """One thing that happened in a run: its number, its kind, when it was recorded (UTC), and what it says."""
+
+    @property
+    def number(self) -> int:
+        """Its number in the record."""
+
+    @property
+    def kind(self) -> str:
+        """What happened."""
+
+    @property
+    def at(self) -> datetime:
+        """When it was recorded, in UTC."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What it says."""
+
+
+class Record(Protocol):
+    """Where a run keeps what happened (``retrain.ledger.Run``)."""
+
+    def append(self, kind: str, body: Mapping[str, Any]) -> int:
+        """Append an entry and return its number. It is durable when this returns."""
+
+    def entries(self) -> Sequence[Entry]:
+        """Return all entries of the run, oldest first."""
 
 
 def is_refusal(answer: Answer) -> bool:
@@ -76,12 +109,6 @@ class Act:
     minimum: Level = "response"
     observe_seconds: float = 60.0
     poll_seconds: float = 1.0
-
-
-class Busy(RetrainError):  # noqa: N818 - named for what is so
-    """Another process holds the model. Nothing was sent."""
-
-    exit_code = 18
 
 
 class ModelLock:
@@ -188,6 +215,14 @@ def recover(act: Act, *, record: Record, clock: Clock, lock: AbstractContextMana
         return _settled(_Doing(act, record, clock), past) if past.is_spent else None
 
 
+def resolved_effect(body: Mapping[str, Any]) -> Effect:
+    """Return an effect as a person found it to have ended (the body of a ``resolved`` entry)."""
+    applied = body["outcome"] == "applied"
+    found = "applied" if applied else "not applied"
+    detail = f"{body.get('target')}: {body['by']} found it {found}: {body['why']}"
+    return Effect(effect=body["effect"], sent=True, outcome="applied" if applied else "not_sent", detail=detail)
+
+
 def _past(act: Act, entries: Sequence[Entry]) -> _Past:
     past = _Past()
     for entry in entries:
@@ -197,7 +232,7 @@ def _past(act: Act, entries: Sequence[Entry]) -> _Past:
             past = _Past(intent=entry)
         elif entry.kind == "sent":
             past = _Past(past.intent, entry, past.outcome)
-        elif entry.kind == "outcome":
+        elif entry.kind in ("outcome", "resolved"):
             past = _Past(past.intent, past.sent, entry)
     return past
 
@@ -242,6 +277,8 @@ def _send(doing: _Doing, before: State) -> Effect:
 
 def _settled(doing: _Doing, past: _Past) -> Effect:
     """Return the outcome that was recorded, or look for it now; nothing is sent."""
+    if past.outcome is not None and past.outcome.kind == "resolved":
+        return resolved_effect(past.outcome.body)
     if past.outcome is not None:
         known = {name: value for name, value in past.outcome.body.items() if name in Effect.model_fields}
         return Effect.model_validate(known)

@@ -97,7 +97,7 @@ def _settings(environment: str | None, parameters: Path | None, assignments: lis
     return load(environment, file=parameters, assignments=assignments or ())
 
 
-def _root(folder: Path | None, environment: str | None) -> Path:
+def _root(folder: Path | None, environment: str | None) -> str | Path:
     from retrain.opening import records_root
 
     return folder or records_root(_settings(environment, None, None))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from retrain import records, runbook
 from retrain.acts import incident_id
@@ -16,9 +17,9 @@ from retrain.records import RunFolder
 __all__ = ["failed_runs_in_a_row", "incidents", "last_trained_at"]
 
 
-def last_trained_at(root: Path, run: RunFolder, *, promoted: datetime | None) -> datetime | None:
+def last_trained_at(root: str | Path, run: RunFolder, *, promoted: datetime | None) -> datetime | None:
     """Return the newest completed training: production's, or a later one of these records, promoted or not."""
-    for earlier in _earlier(root, run):
+    for earlier in _earlier(run):
         told = earlier.latest("training")
         if told and told["verdict"]["outcome"] == "trained":
             at = datetime.fromisoformat(told["facts"]["now"])
@@ -26,32 +27,39 @@ def last_trained_at(root: Path, run: RunFolder, *, promoted: datetime | None) ->
     return promoted
 
 
-def failed_runs_in_a_row(root: Path, run: RunFolder) -> int:
+def failed_runs_in_a_row(root: str | Path, run: RunFolder) -> int:
     """Return how many runs before this one, without a completed training between, ended in ``training_failed``.
 
     Runs that never came to train (no action, blocked) neither count nor break the row.
     """
-    return len(list(_failed_in_a_row(root, run)))
+    return len(list(_failed_in_a_row(run)))
 
 
-def incidents(root: Path, run: RunFolder) -> Iterator[str]:
+def incidents(root: str | Path, run: RunFolder) -> Iterator[str]:
     """Yield the ids of the incidents that the failed runs before this one opened, newest first."""
-    for earlier in _failed_in_a_row(root, run):
+    for earlier in _failed_in_a_row(run):
         if any(effect.effect == "incident" and effect.outcome == "applied" for effect in earlier.effects()):
             yield incident_id(earlier.run_id)
 
 
-def _failed_in_a_row(root: Path, run: RunFolder) -> Iterator[RunFolder]:
-    for earlier in _earlier(root, run):
+def _failed_in_a_row(run: RunFolder) -> Iterator[RunFolder]:
+    for earlier in _earlier(run):
         if runbook.run_outcome(earlier.verdicts()) == "training_failed":
             yield earlier
         elif earlier.latest("training"):
             return
 
 
-def _earlier(root: Path, run: RunFolder) -> Iterator[RunFolder]:
-    """Yield the model's other runs in the same world, newest first."""
+def _earlier(run: RunFolder) -> Iterator[RunFolder]:
+    """Yield the model's earlier runs in the same world that came to train, newest first.
+
+    One that was closed tells its sections in its last entry, so the others are passed over unread.
+    """
     world = run.opened.get("world")
-    for folder in records.runs(root, run.model):
-        if folder.run_id < run.run_id and folder.opened.get("world") == world:
+    for folder in records.of_chain(run.chain, before=run.opened_at):
+        closed: Any = folder.closed if folder.seal is not None else None
+        told = None if closed is None else closed.get("sections")
+        if isinstance(told, list) and not {"training", "if_retraining_fails"} & {each[0] for each in told}:
+            continue
+        if folder.opened.get("world") == world:
             yield folder

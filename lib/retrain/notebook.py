@@ -9,26 +9,27 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
 from IPython.display import Markdown, display
 
-from retrain import environment, records, runbook, tables
+from retrain import environment, runbook, tables
 from retrain.checks import Model, Verdict
 from retrain.clock import Clock
 from retrain.errors import RetrainError
 from retrain.facts import Effect
-from retrain.opening import FOLDER_VARIABLE, NOTEBOOK_VARIABLE, open_run, records_root
+from retrain.joining import Joined, join
+from retrain.ledger import TakenOver
+from retrain.opening import NOTEBOOK_VARIABLE
 from retrain.provenance import actor
 from retrain.records import RunFolder
-from retrain.settings import Settings, load
+from retrain.settings import Settings
 
 if TYPE_CHECKING:
     from retrain.effects import Act
@@ -45,11 +46,17 @@ class Run:
     """A run, as the cells of one section see it."""
 
     section: str
-    folder: RunFolder
+    joined: Joined
     policy: Any
     clock: Clock
     now: datetime
     attempt: int
+    performed: list[Effect] = field(default_factory=list)
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's record, to read."""
+        return self.joined.folder
 
     @property
     def settings(self) -> Settings:
@@ -80,7 +87,7 @@ class Run:
     def swapper(self) -> RunFolder:
         """The run whose swap a roll back undoes: the one that a person named, or this one."""
         named = self.folder.opened.get("undoes")
-        return records.find(self.folder.path.parents[2], str(named)) if named else self.folder
+        return self.folder.sibling(str(named)) if named else self.folder
 
     def outcome(self, section: str) -> str | None:
         """Return the newest outcome of another section in this run, or None."""
@@ -93,8 +100,10 @@ class Run:
         return None if told is None else _room(section).Facts.model_validate(told["facts"])
 
     def say(self, kind: str, **body: Any) -> None:
-        """Append an entry to the run's record."""
-        self.folder.journal.append(kind, body)
+        """Append an entry to the run's record; queries from here on are tagged with its number."""
+        number = self.joined.ledger.append(kind, body)
+        if "warehouse" in self.__dict__:
+            self.warehouse.at_entry(number)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -105,15 +114,28 @@ class Run:
         finally:
             self.say("waited", what=what, seconds=round(self.clock.monotonic() - began, 3))
 
+    def cut_short(self, effect: str) -> Mapping[str, Any] | None:
+        """Return the intent of an effect that an earlier process may have sent, until it is taken up again here."""
+        if self.performed:
+            return None
+        told = [entry for entry in self.folder.entries() if entry.body.get("effect") == effect]
+        intents = [entry for entry in told if entry.kind == "intent"]
+        left = [
+            entry.body["never_left"] for entry in told if entry.kind == "sent" and entry.number > intents[-1].number
+        ]
+        return intents[-1].body if intents and True not in left else None
+
     def perform(self, act: Act) -> Effect:
         """Send an effect at most once and show what became of it."""
         from retrain.effects import ModelLock, perform
 
-        lock = ModelLock(self.folder.path.parent.parent / "effects.lock")
-        effect = perform(act, record=self.folder.journal, clock=self.clock, lock=lock)
+        # the chain keeps other runs out; the lock, two notebooks of one run on this machine
+        lock = ModelLock(self.folder.path.parents[2] / ".locks" / f"{self.model}.lock")
+        effect = perform(act, record=self.joined.ledger, clock=self.clock, lock=lock)
         self.say(
             "effect", effect=effect.model_dump(mode="json"), section=self.section, now=self.clock.now().isoformat()
         )
+        self.performed.append(effect)
         show([effect])
         return effect
 
@@ -131,6 +153,8 @@ class Run:
         for name, value in kept.items():
             glue(name, value)
         display(Markdown(tables.verdict(verdict, _leads_to(self, verdict))))
+        if self.section == runbook.LAST:
+            self.joined.end(verdict.outcome)
         return verdict
 
 
@@ -142,15 +166,18 @@ def start(section: str, namespace: Mapping[str, Any]) -> Run:
     joins ``run_id``, else the newest run that a person's notebook left open, else opens its own (``run_id = "new"``
     always does).
     """
-    folder = _join(namespace, section)
+    joined = join(namespace, section)
+    folder = joined.folder
     clock = environment.clock(folder.settings)
-    policy = _policy(section, folder, namespace)
+    policy, deviations = _policy(section, folder, namespace)
     now = datetime.fromisoformat(folder.opened["now"])
     attempt = 1 + sum(verdict.outcome == "retry" for verdict in folder.verdicts())
-    run = Run(section=section, folder=folder, policy=policy, clock=clock, now=now, attempt=attempt)
+    run = Run(section=section, joined=joined, policy=policy, clock=clock, now=now, attempt=attempt)
     run.say("section_started", section=section, attempt=attempt, actor=actor())
+    for deviation in deviations:
+        run.say("deviation", deviation=deviation)
     _report_errors(run)
-    display(Markdown(_header(run)))
+    display(Markdown("\n\n".join([_header(run), *joined.warnings])))
     return run
 
 
@@ -182,35 +209,24 @@ def _room(section: str) -> ModuleType:
     return importlib.import_module(f"{package}.{section}")
 
 
-def _join(namespace: Mapping[str, Any], section: str) -> RunFolder:
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return RunFolder(Path(named))
-    settings = environment.resolve(load(str(namespace.get("environment", "sandbox"))))
-    root = records_root(settings)
-    run_id = str(namespace.get("run_id", ""))
-    if run_id and run_id != "new":
-        return records.find(root, run_id)
-    joined = None if run_id == "new" or section == runbook.FIRST else records.newest_open(root, settings)
-    return joined or open_run(settings, {"by_notebook": True, "reason": f"notebook {section}"})
-
-
-def _policy(section: str, folder: RunFolder, namespace: Mapping[str, Any]) -> Any:
+def _policy(section: str, folder: RunFolder, namespace: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """Return the policy in force in this notebook, and how it differs from that of the run."""
     kind = _room(section).Policy
     plain = kind().model_dump(mode="json")
     given = {name: namespace[name] for name in kind.model_fields if name in namespace}
     changed = {name: value for name, value in given.items() if value != plain[name]}
     if section in RELATED:
-        return kind.model_validate(changed)
+        return kind.model_validate(changed), []
     in_force = folder.settings.policy(section)
     dotted = {f"{section}.{name}": value for name, value in changed.items()}
     policy = folder.settings.changed(dotted, source="the parameters cell").policy(section)
-    for name in changed:
-        if getattr(policy, name) != getattr(in_force, name):
-            here, there = getattr(policy, name), getattr(in_force, name)
-            told = f"{section}.{name} was set in the notebook to {here}; the parameters in force say {there}"
-            folder.journal.append("deviation", {"deviation": told})
-    return policy
+    told = [
+        f"{section}.{name} was set in the notebook to {getattr(policy, name)};"
+        f" the parameters in force say {getattr(in_force, name)}"
+        for name in changed
+        if getattr(policy, name) != getattr(in_force, name)
+    ]
+    return policy, told
 
 
 def _header(run: Run) -> str:
@@ -255,7 +271,8 @@ def _report_errors(run: Run) -> None:
     def told(
         shell: Any, kind: type[BaseException], error: BaseException, trace: TracebackType, tb_offset: int | None = None
     ) -> list[str]:
-        run.say("error", section=run.section, error=kind.__name__, message=str(error), exit_code=error.exit_code)  # type: ignore[attr-defined]
+        with suppress(TakenOver):  # the run has ended: what is shown here is no part of it any more
+            run.say("error", section=run.section, error=kind.__name__, message=str(error), exit_code=error.exit_code)  # type: ignore[attr-defined]
         lines = [f"{kind.__name__}: {error}"]
         shell._showtraceback(kind, error, lines)
         return lines

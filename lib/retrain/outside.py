@@ -98,6 +98,15 @@ def _store(value: str) -> str:
     return value
 
 
+def _head(value: str) -> str:
+    if not value.startswith("git+"):
+        return _store(value)
+    remote, _, branch = value.removeprefix("git+").rpartition("#")
+    if not remote or remote.startswith("-") or not branch or not value.isprintable():
+        raise ValueError("must be like git+https://host/repository#branch")
+    return value
+
+
 def _distinct(what: str) -> Callable[[Model], Model]:
     def check(block: Model) -> Model:
         seen: dict[str, str] = {}
@@ -202,6 +211,16 @@ class Records(Model):
     url: Annotated[str, AfterValidator(_store)] = Field(
         "records", min_length=1, description="a folder, or file://, s3://, gs://, az://"
     )
+    signing_key: str | None = Field(
+        None, min_length=1, description="the file of the private key that signs; null only in the sandbox: made there"
+    )
+    pinned_keys: str = Field(
+        ".retrain/keys/pinned.json", min_length=1, description="the file of the public keys that are trusted"
+    )
+    heads: tuple[Annotated[str, AfterValidator(_head)], ...] = Field(
+        ("warehouse",), description="where the newest entry is kept too: warehouse, a folder, s3://, git+URL#branch"
+    )
+    heads_table: Table = Field("RETRAIN_HEADS", description="the table of heads in the warehouse, made if absent")
 
 
 class Notifications(Model):

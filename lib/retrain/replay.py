@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -47,7 +46,6 @@ MISSING = "(missing)"
 RELATED = ("model_drift", "data_quality")
 """The runbooks that the runbook links to: notebooks of their own, whose verdicts are recorded too."""
 
-_HEAD = re.compile(rb'\{"number":(?P<number>\d+),"at":"[^"]*","kind":"(?P<kind>\w+)","body":\{')
 
 _EXIT_CODES: Mapping[Result, int] = {"identical": 0, "different": 1, "empty": 5}
 
@@ -121,13 +119,13 @@ class ReplayedAll(Model):
 
 
 def replay(folder: RunFolder) -> Replayed:
-    """Decide everything again that ``folder`` recorded, and say where a verdict differs. Damage raises JournalError."""
+    """Decide everything again that ``folder`` recorded, and say where a verdict differs. Damage raises LedgerError."""
     told = facts_of(folder)
     verdicts = tuple(_replayed(recorded) for recorded in told.verdicts)
     return Replayed(run_id=told.run_id, model=told.model, status=_status(verdicts), verdicts=verdicts)
 
 
-def replay_all(root: Path, model: str | None = None) -> ReplayedAll:
+def replay_all(root: str | Path, model: str | None = None) -> ReplayedAll:
     """Replay every run below ``root``, of one model or of all, newest first."""
     runs = tuple(replay(folder) for folder in records.runs(root, model))
     verdicts = [verdict for run in runs for verdict in run.verdicts]
@@ -135,15 +133,11 @@ def replay_all(root: Path, model: str | None = None) -> ReplayedAll:
 
 
 def facts_of(folder: RunFolder) -> RunFacts:
-    """Return what ``folder`` recorded of each verdict. A line that does not read, or is not in its place, is an error.
-
-    Lines of other kinds are not parsed: a year of hourly runs is read in seconds.
-    """
-    bodies = _bodies(folder)
-    opened = bodies[0][1].get("now") if bodies and bodies[0][0] == "opened" else None
+    """Return what ``folder`` recorded of each verdict. An entry that does not read, or is missing, is an error."""
+    bodies, opened = folder.bodies("verdict"), folder.opened.get("now")
     try:
         at = datetime.fromisoformat(opened) if opened else None
-        verdicts = tuple(_recorded(body) for kind, body in bodies if kind == "verdict")
+        verdicts = tuple(_recorded(body) for body in bodies)
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder.path}: an entry does not hold facts, policy and verdict ({error!r})") from error
     return RunFacts(folder.run_id, folder.model, at, verdicts)
@@ -240,27 +234,7 @@ def _status(verdicts: Iterable[ReplayedVerdict]) -> Result:
     return "different" if any(told) else "identical" if told else "empty"
 
 
-def _recorded(body: dict[str, Any]) -> Recorded:
+def _recorded(body: Mapping[str, Any]) -> Recorded:
     verdict = dict(body["verdict"])
     section = str(body.get("section", verdict.get("section")))
     return Recorded(section, int(body.get("attempt", 1)), dict(body["facts"]), dict(body["policy"]), verdict)
-
-
-def _bodies(folder: RunFolder) -> list[tuple[str, dict[str, Any]]]:
-    """Return kind and body of the first entry and of the verdicts. What is not plain at once, the journal judges."""
-    try:
-        return list(_plain_bodies(folder.path / "journal.jsonl"))
-    except (ValueError, KeyError, TypeError):
-        return [(entry.kind, entry.body) for entry in folder.journal.entries()]
-
-
-def _plain_bodies(journal: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Read lines as the journal writes them; what stands after the last newline was torn."""
-    content = journal.read_bytes() if journal.exists() else b""
-    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
-        head = _HEAD.match(line)
-        if head is None or int(head["number"]) != number or not line.endswith(b"}"):
-            raise ValueError(f"line {number} is not plain")
-        if number == 1 or head["kind"] == b"verdict":
-            told = json.loads(line)
-            yield told["kind"], dict(told["body"])

@@ -1,6 +1,6 @@
 """Runs the flow: each section's notebook through papermill, the next one by the verdict of the last.
 
-The loop is ``run``; everything else here is what it needs to say in words.
+The loop is ``_follow``; everything else here is what it needs to begin, to go on after a crash, and to end in words.
 """
 
 from __future__ import annotations
@@ -8,22 +8,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from retrain import decision, environment, records, runbook
+from retrain import approvals, decision, environment, runbook, supervision
+from retrain.anchors import Anchors, sinks
+from retrain.checks import Verdict
 from retrain.decision import Decision
 from retrain.engine import Account, Interrupted, execute
+from retrain.engine.signals import Stop, stop_on_signals
 from retrain.errors import RetrainError, UsageError
+from retrain.evidence import approved_by
 from retrain.facts import Request
-from retrain.opening import FOLDER_VARIABLE, NOTEBOOK_VARIABLE, open_run, records_root
+from retrain.ledger import TakenOver
+from retrain.opening import NOTEBOOK_VARIABLE
 from retrain.records import RunFolder
 from retrain.settings import Settings, project_root
+from retrain.supervision import Supervised
 
-__all__ = ["Listener", "roll_back", "run", "step"]
+__all__ = ["Listener", "resume", "roll_back", "run", "step"]
 
 Listener = Callable[[str, dict[str, Any]], None]
-"""Told of each section as it starts and ends: ``("started" | "ended", {...})``."""
+"""Told of each section as it starts and ends, and of trouble: ``("started" | "ended" | "warning", {...})``."""
 
 
 def run(settings: Settings, *, request: Request | None = None, listener: Listener = lambda *_: None) -> Decision:
@@ -32,44 +37,109 @@ def run(settings: Settings, *, request: Request | None = None, listener: Listene
     ``settings`` are resolved here: the sandbox is started when it is named and not up. Errors that come before the run
     is opened are raised; later ones are the run's own outcome.
     """
-    started = time.monotonic()
-    settings = environment.resolve(settings)
-    with _holding(settings):
-        opened = {"reason": request.reason if request else "scheduled check", "request": _told(request)}
-        folder = open_run(settings, opened)
-        outcome, reason = _follow(folder, settings, listener)
-        _close(folder, outcome, reason, time.monotonic() - started)
-    return decision.read(folder)
+    told = {"reason": request.reason if request else "scheduled check", "request": _told(request)}
+    with _until_stopped() as flow:
+        settings = environment.resolve(settings)
+        anchors = Anchors(sinks(settings))
+        flow.listener = listener
+        flow.look()
+        flow.supervised = supervision.open_run(settings, told, anchors=anchors, warn=flow.warn)
+        _end(flow, *_follow(flow, runbook.FIRST))
+    return decision.read(flow.folder)
 
 
-def _follow(folder: RunFolder, settings: Settings, listener: Listener) -> tuple[str, str]:
+def resume(folder: RunFolder, *, listener: Listener = lambda *_: None) -> Decision:
+    """Go on with a run whose process died, or that waited for an approval, and return its decision.
+
+    The section that was cut short is executed again, as a new file; an effect that was intended is looked at and
+    never sent again.
+    """
+    with _until_stopped() as flow:
+        flow.listener, flow.began = listener, None  # a run of several processes has no one duration
+        environment.resolve(folder.settings)
+        approval = approvals.check(folder)
+        flow.supervised = supervision.resume(folder, warn=flow.warn)
+        if approval is not None:
+            flow.supervised.append("approval_checked", approval)
+        _end(flow, *_follow(flow, _next(flow.folder)))
+    return decision.read(flow.folder)
+
+
+class _Flow:
+    """A run on its way: who holds it, who hears of it, whether somebody asked to stop, and since when."""
+
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
+        self.began: float | None = time.monotonic()
+        self.listener: Listener = lambda *_: None
+        self.supervised: Supervised | None = None
+
+    @property
+    def held(self) -> Supervised:
+        assert self.supervised is not None  # noqa: S101 (set before anything asks)
+        return self.supervised
+
+    @property
+    def folder(self) -> RunFolder:
+        return self.held.folder
+
+    @property
+    def settings(self) -> Settings:
+        return self.folder.settings
+
+    def warn(self, message: str) -> None:
+        self.listener("warning", {"message": message})
+
+    def look(self) -> None:
+        """Raise if a signal came in between two notebooks."""
+        if self.stop.signal is not None:
+            raise Interrupted(f"{self.stop.signal.name} came between two sections; nothing was under way.")
+
+
+@contextmanager
+def _until_stopped() -> Iterator[_Flow]:
+    """Take note of SIGINT and SIGTERM from here on, so that whatever is begun is also ended in the record."""
+    with stop_on_signals() as stop:
+        yield _Flow(stop)
+
+
+def _follow(flow: _Flow, section: str) -> tuple[str, str]:
     """Go from section to section; return the run's outcome and, where something broke, what."""
-    section = runbook.FIRST
     try:
-        while section != runbook.LAST:
-            _execute(folder, settings, section, listener)
-            section = _following(folder, settings)
-        outcome, reason = runbook.run_outcome(folder.verdicts()), ""
+        with flow.held.alive():
+            while section != runbook.LAST:
+                _execute(flow, section)
+                section = _next(flow.folder)
+        outcome, reason = runbook.run_outcome(flow.folder.verdicts()), ""
     except Interrupted as stop:
         return "interrupted", str(stop)
+    except TakenOver:
+        raise
     except UsageError as wrong:
         outcome, reason = "usage", str(wrong)
     except RetrainError as broken:
         outcome, reason = "error", str(broken)
-    return _record_decision(folder, settings, listener, outcome, reason)
+    return _record_decision(flow, outcome, reason)
 
 
-def _following(folder: RunFolder, settings: Settings) -> str:
-    on_inconclusive = settings.post_deploy_monitoring.on_inconclusive
-    return runbook.following(folder.verdicts()[-1], on_inconclusive=on_inconclusive)
+def _next(folder: RunFolder) -> str:
+    """Return the section that follows: by the last verdict; the swap again, where it waited for an approval."""
+    told = [verdict for verdict in folder.verdicts() if verdict.section != runbook.LAST]
+    if not told:
+        return runbook.FIRST
+    if _waits(told[-1]) and approved_by(folder):
+        return told[-1].section
+    return runbook.following(told[-1], on_inconclusive=folder.settings.post_deploy_monitoring.on_inconclusive)
 
 
-def _record_decision(
-    folder: RunFolder, settings: Settings, listener: Listener, outcome: str, reason: str
-) -> tuple[str, str]:
-    folder.journal.append("ending", {"outcome": outcome, "reason": reason})
+def _waits(verdict: Verdict) -> bool:
+    return (verdict.section, verdict.outcome) == ("blue_green_deployment", "awaiting_approval")
+
+
+def _record_decision(flow: _Flow, outcome: str, reason: str) -> tuple[str, str]:
+    flow.held.append("ending", {"outcome": outcome, "reason": reason})
     try:
-        _execute(folder, settings, runbook.LAST, listener)
+        _execute(flow, runbook.LAST)
     except Interrupted as stop:
         return "interrupted", str(stop)
     except RetrainError as broken:
@@ -77,56 +147,88 @@ def _record_decision(
     return outcome, reason
 
 
+def _end(flow: _Flow, outcome: str, reason: str) -> None:
+    """Close the run, or park it where it waits for a person."""
+    if outcome == "awaiting_approval":
+        flow.held.park(reason)
+    else:
+        seconds = None if flow.began is None else time.monotonic() - flow.began
+        flow.held.close(outcome, reason, seconds=seconds)
+
+
 def step(
     settings: Settings, section: str, *, folder: RunFolder | None = None, listener: Listener = lambda *_: None
 ) -> Decision:
-    """Run one section in ``folder``, or in a run of its own that stays open; return what the record says so far."""
-    settings = folder.settings if folder else environment.resolve(settings)
+    """Run one section in ``folder``, or in a run of its own that stays open; return what the record says so far.
+
+    The decision record ends the run.
+    """
     name = runbook.section(section).name
-    with _holding(settings):
-        folder = folder or open_run(settings, {"by_notebook": True, "reason": f"step {name}"})
-        _execute(folder, settings, name, listener)
-    return decision.read(folder)
+    with _until_stopped() as flow:
+        flow.listener = listener
+        if folder is None:
+            told = {"by_notebook": True, "reason": f"step {name}"}
+            flow.supervised = supervision.open_run(environment.resolve(settings), told, warn=flow.warn)
+        else:
+            flow.supervised = supervision.resume(folder, warn=flow.warn)
+        try:
+            with flow.held.alive():
+                _execute(flow, name)
+        except BaseException:
+            flow.held.leave_open()
+            raise
+        if name == runbook.LAST:
+            _end(flow, flow.folder.verdicts()[-1].outcome, "")
+        else:
+            flow.held.leave_open()
+    return decision.read(flow.folder)
 
 
 def roll_back(settings: Settings, swapped: RunFolder, *, reason: str, listener: Listener = lambda *_: None) -> Decision:
     """Undo the swap of the run ``swapped`` in a run of its own, and return its decision."""
-    started = time.monotonic()
-    settings = environment.resolve(settings)
-    with _holding(settings):
-        folder = open_run(settings, {"reason": reason, "undoes": swapped.run_id})
+    with _until_stopped() as flow:
+        flow.listener = listener
+        told = {"reason": reason, "undoes": swapped.run_id}
+        flow.supervised = supervision.open_run(environment.resolve(settings), told, warn=flow.warn)
         try:
-            _execute(folder, settings, "rollback", listener)
-            outcome, why = runbook.run_outcome(folder.verdicts()), ""
+            with flow.held.alive():
+                _execute(flow, "rollback")
+            outcome, why = runbook.run_outcome(flow.folder.verdicts()), ""
+        except Interrupted as stop:
+            _end(flow, "interrupted", str(stop))
+            return decision.read(flow.folder)
         except RetrainError as broken:
             outcome, why = "error", str(broken)
-        _close(folder, *_record_decision(folder, settings, listener, outcome, why), time.monotonic() - started)
-    return decision.read(folder)
+        _end(flow, *_record_decision(flow, outcome, why))
+    return decision.read(flow.folder)
 
 
-def _execute(folder: RunFolder, settings: Settings, name: str, listener: Listener) -> None:
-    section = runbook.section(name)
+def _execute(flow: _Flow, name: str) -> None:
+    flow.look()
+    section, folder = runbook.section(name), flow.folder
     output = folder.notebook(section.notebook)
     before = len(folder.verdicts())
-    listener("started", {"section": name, "title": section.title, "notebook": str(output)})
+    flow.listener("started", {"section": name, "title": section.title, "notebook": str(output)})
     account = execute(
         project_root() / "notebooks" / section.notebook,
         output,
-        parameters(settings, name, folder),
-        kernel_env={FOLDER_VARIABLE: str(folder.path.resolve()), NOTEBOOK_VARIABLE: output.name},
+        parameters(flow.settings, name, folder),
+        kernel_env={**flow.held.for_kernels, NOTEBOOK_VARIABLE: output.name},
         cwd=project_root(),
     )
-    _believe(folder, account, name, before)
-    listener("ended", {"section": name, "verdict": folder.verdicts()[-1]})
+    flow.held.keep_files()
+    _believe(flow, account, name, before)
+    flow.listener("ended", {"section": name, "verdict": folder.verdicts()[-1]})
 
 
-def _believe(folder: RunFolder, account: Account, name: str, before: int) -> None:
+def _believe(flow: _Flow, account: Account, name: str, before: int) -> None:
     """Raise unless every code cell ran and this section reached a verdict: success is nothing less."""
+    folder = flow.folder
     errors = folder.bodies("error")
     if account.status != "COMPLETED":
         last = errors[-1] if errors and errors[-1]["section"] == name else {}
         message = str(last.get("message") or account.reason)
-        folder.journal.append("stopped", {"section": name, "status": account.status, "reason": message})
+        flow.held.append("stopped", {"section": name, "status": account.status, "reason": message})
         kind = UsageError if last.get("exit_code") == UsageError.exit_code and not _sent(folder) else RetrainError
         raise kind(message if last else f"{name}: {message}")
     told = folder.verdicts()
@@ -147,21 +249,3 @@ def parameters(settings: Settings, name: str, folder: RunFolder) -> dict[str, An
 
 def _told(request: Request | None) -> dict[str, Any] | None:
     return None if request is None else request.model_dump(mode="json")
-
-
-def _close(folder: RunFolder, outcome: str, reason: str, seconds: float) -> None:
-    body: dict[str, Any] = {"outcome": outcome, "exit_code": runbook.exit_code(outcome), "total_seconds": seconds}
-    folder.journal.append("closed", {**body, "reason": reason} if reason else body)
-    told = decision.read(folder)
-    records.write_atomically(folder.path / "decision.json", told.model_dump_json(indent=2) + "\n")
-
-
-@contextmanager
-def _holding(settings: Settings) -> Iterator[None]:
-    """Hold the model, so that two runs cannot both act; Busy where another run holds it."""
-    from retrain.effects import ModelLock
-
-    place = records_root(settings) / str(settings.model)
-    place.mkdir(parents=True, exist_ok=True)
-    with ModelLock(Path(place) / "run.lock"):
-        yield

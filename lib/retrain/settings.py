@@ -56,6 +56,9 @@ RUNBOOK: Mapping[str, tuple[str, ...]] = {
 }
 """The figures that the runbook itself states; every other default is the project's choice."""
 
+_NEEDED: tuple[Where, ...] = (("model",), ("service", "base_url"), ("records", "signing_key"))
+"""What has no default outside the sandbox."""
+
 _PACE = frozenset({"poll_seconds", "rows_shown", "remedies"})
 """How often to look, how much to show, and which of the runbook's own remedies: these bend no limit."""
 
@@ -206,10 +209,10 @@ def _validated(found: Parameters) -> Settings:
 def _demand_what_production_needs(found: Parameters) -> None:
     if found.tree.get("sandbox") is not None:
         return
-    service = found.tree.get("service")
-    base_url = service.get("base_url") if isinstance(service, dict) else None
-    needed: dict[Where, Any] = {("model",): found.tree.get("model"), ("service", "base_url"): base_url}
-    for where, value in needed.items():
+    for where in _NEEDED:
+        value: Any = found.tree
+        for name in where:
+            value = value.get(name) if isinstance(value, dict) else None
         if value is None:
             means = complaints.meaning(Settings, where)
             found.complain(where, f"is not set, and must be filled in outside the sandbox: {means}")

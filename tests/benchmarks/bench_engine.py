@@ -16,12 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
+from sides import Report, Row, in_turns, parser, print_report
 
 STACK = "import pandas, snowflake.connector, httpx, scrapbook, matplotlib.pyplot"
+BARS = {"at_least": 15, "at_most": 3.5}
 GLUE = 'for name in ("a", "b", "c"):\n    scrapbook.glue(name, 1)'
 
 
@@ -90,35 +94,33 @@ def inside(what: str, variant: str, count: int) -> None:
     print(json.dumps(numbers))  # noqa: T201
 
 
-def line(what: str, ours: list[float], theirs: list[float]) -> str:
-    """Return a row of the table: medians with their range, and the ratio."""
-    own, other = statistics.median(ours), statistics.median(theirs)
-    shown = [f"{middle:.2f} s ({min(all_):.2f}–{max(all_):.2f})" for middle, all_ in ((own, ours), (other, theirs))]
-    return f"| {what} | {shown[0]} | {shown[1]} | {other / own:.1f}× |"
+def rows(results: Mapping[str, list[dict[str, float]]], count: int) -> Iterator[Row]:
+    """Hold the variants against each other."""
+    totals = {name: [found["total"] for found in all_] for name, all_ in results.items()}
+    firsts = {name: [found["first_cell"] for found in results[f"sequence {name}"]] for name in ("warm", "cold")}
+    whole = f"{count} sections that import the stack and glue: the whole sequence"
+    warm, plain, cold = (totals[f"sequence {name}"] for name in ("warm", "plain", "cold"))
+    yield Row(whole, "plain papermill", warm, plain, **(BARS if count == 10 else {}))
+    yield Row(whole, "our engine, standard kernels", warm, cold)
+    first = "one section after the first: request to first cell"
+    yield Row(first, "standard provisioner", firsts["warm"], firsts["cold"], at_most=0.1)
+    saved = "60 cells beside an output of 20 MB"
+    yield Row(saved, "plain papermill", totals["saving warm"], totals["saving plain"])
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--inside", nargs=3)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--count", type=int, default=10, help="how many notebooks")
+    arguments.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
+    options = arguments.parse_args()
     if options.inside:
         inside(options.inside[0], options.inside[1], int(options.inside[2]))
         return
-    results: dict[tuple[str, str], list[dict[str, float]]] = {}
-    variants = [("sequence", variant) for variant in ("warm", "plain", "cold")]
-    for _ in range(options.rounds):
-        for what, variant in (*variants, ("saving", "warm"), ("saving", "plain")):
-            results.setdefault((what, variant), []).append(measure(what, variant, options.count))
-    totals = {key: [result["total"] for result in rows] for key, rows in results.items()}
-    firsts = {key[1]: [row["first_cell"] for row in rows] for key, rows in results.items() if key[0] == "sequence"}
-    print("| what | ours | against | ratio |\n|---|---|---|---|")  # noqa: T201
-    print(line(f"{options.count} notebooks, plain papermill", totals["sequence", "warm"], totals["sequence", "plain"]))  # noqa: T201
-    print(line(f"{options.count} notebooks, cold kernels", totals["sequence", "warm"], totals["sequence", "cold"]))  # noqa: T201
-    print(line("request to first cell, standard provisioner", firsts["warm"], firsts["cold"]))  # noqa: T201
-    print(line("60 cells beside a 20 MB output, plain papermill", totals["saving", "warm"], totals["saving", "plain"]))  # noqa: T201
+    asked = ("sequence warm", "sequence plain", "sequence cold", "saving warm", "saving plain")
+    sides = {name: partial(measure, *name.split(), options.count) for name in asked}
+    results = in_turns(sides, options.rounds)
+    print_report(Report("Notebooks, kernels and saving", tuple(rows(results, options.count))), options.json)
 
 
 if __name__ == "__main__":

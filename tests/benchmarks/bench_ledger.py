@@ -7,13 +7,11 @@ the verification of N runs of twelve entries and ten files, which is linear, so 
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner, SSlibKey
+from sides import Report, Row, parser, print_report
 
 from retrain.ledger import (
     Chain,
@@ -105,17 +104,16 @@ def timed(act: Callable[[], object]) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def compare_sizes(stores: Mapping[int, Store], rounds: int, *, where: str) -> None:
-    """Print the medians of finding the head, opening a run and one append, side by side."""
+def compare_sizes(stores: Mapping[int, Store], rounds: int, *, where: str) -> Iterator[Row]:
+    """Yield finding the head, opening a run and one append on the longest chain, held against the shortest."""
     figures: dict[tuple[str, int], list[float]] = {}
     for turn in range(rounds):
         for size, store in stores.items():
             one_round(figures, store, size, f"run-{turn + 1}")
+    low, high = min(stores), max(stores)
     for act in ("find the head", "open a run", "append one entry"):
-        medians = {size: statistics.median(figures[act, size]) for size in stores}
-        told = "   ".join(f"{size:>7,} entries {value:7.2f} ms" for size, value in medians.items())
-        low, high = min(medians), max(medians)
-        print(f"{where:<7} {act:<17} {told}   ratio {medians[high] / medians[low]:.2f}")  # noqa: T201
+        what, against = f"{act}, {high:,} entries in {where}", f"the same, {low:,} entries"
+        yield Row(what, against, figures[act, high], figures[act, low], unit="ms", at_least=0.5)
 
 
 def one_round(figures: dict[tuple[str, int], list[float]], store: Store, size: int, run: str) -> None:
@@ -130,14 +128,14 @@ def one_round(figures: dict[tuple[str, int], list[float]], store: Store, size: i
     opened[0].close("deployed", {}, files={})
 
 
-def in_a_folder(rounds: int) -> None:
+def in_a_folder(rounds: int) -> list[Row]:
     """Compare two chains on this disk."""
     with tempfile.TemporaryDirectory() as folder:
         stores = {size: long_chain(Path(folder) / str(size), size) for size in (10, 100_000)}
-        compare_sizes(stores, rounds, where="folder")
+        return list(compare_sizes(stores, rounds, where="a folder"))
 
 
-def on_s3(rounds: int) -> None:
+def on_s3(rounds: int) -> list[Row]:
     """Compare two chains on moto's S3 API."""
     import boto3
     from moto.server import ThreadedMotoServer
@@ -152,8 +150,9 @@ def on_s3(rounds: int) -> None:
     stores = {size: open_store(f"s3://records/{size}") for size in (10, 100_000)}
     for size, store in stores.items():
         newest_run(store.within(MODEL), size)
-    compare_sizes(stores, rounds, where="s3")
+    rows = list(compare_sizes(stores, rounds, where="S3"))
     server.stop()
+    return rows
 
 
 def many_runs(root: Path, runs: int) -> Head:
@@ -175,13 +174,16 @@ def many_runs(root: Path, runs: int) -> Head:
     return head
 
 
-def verification(runs: int) -> None:
-    """Print how long whole records take to verify."""
-    for count in (runs // 4, runs):
+def verification(runs: int) -> Row:
+    """Hold the verification of a whole record against that of a quarter of it, taken four times."""
+    found: list[list[float]] = []
+    for count, times in ((runs, 1), (runs // 4, 4)):
         with tempfile.TemporaryDirectory() as folder:
             head = many_runs(Path(folder), count)
-            seconds = min(timed(partial(verify_whole, Path(folder), head)) for _ in range(3)) / 1000
-        print(f"verify  {count:,} runs, {head.number:,} entries, {count * 10:,} files: {seconds:.2f} s")  # noqa: T201
+            found.append([timed(partial(verify_whole, Path(folder), head)) * times / 1000 for _ in range(3)])
+    what = f"retrain verify, {runs:,} runs of 12 entries and 10 files"
+    bars = {"at_least": 0.8, "at_most": 5.0} if runs == 1_000 else {}
+    return Row(what, "a quarter of it, four times", *found, **bars)
 
 
 def verify_whole(folder: Path, head: Head) -> None:
@@ -192,14 +194,13 @@ def verify_whole(folder: Path, head: Head) -> None:
 
 def main() -> None:
     """Run all of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=1_000, help="how many runs to verify")
-    parser.add_argument("--quick", action="store_true", help="few rounds and runs: does it work at all?")
-    chosen = parser.parse_args()
-    rounds = 3 if chosen.quick else 25
-    in_a_folder(rounds)
-    on_s3(rounds)
-    verification(40 if chosen.quick else chosen.runs)
+    arguments = parser(__doc__, rounds=25)
+    arguments.add_argument("--runs", type=int, default=1_000, help="how many runs to verify")
+    arguments.add_argument("--quick", action="store_true", help="few rounds and runs: does it work at all?")
+    chosen = arguments.parse_args()
+    rounds = 3 if chosen.quick else chosen.rounds
+    rows = [*in_a_folder(rounds), *on_s3(rounds), verification(40 if chosen.quick else chosen.runs)]
+    print_report(Report("The record", rows), chosen.json)
 
 
 if __name__ == "__main__":

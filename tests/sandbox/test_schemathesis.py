@@ -16,22 +16,28 @@ import schemathesis
 from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
 
-from retrain_sandbox import lifecycle, service
+from retrain_sandbox import lifecycle, service, slots
 
-EXAMPLES = 40
+EXAMPLES = 80
 CONFIG = {
     "generation": {"max-examples": EXAMPLES, "deterministic": True, "database": "none", "no-shrink": True},
     "request-timeout": 20,
 }
 DOCUMENT = service.application(Path()).openapi()
+PUBLISHED = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(CONFIG))
 SEEN: defaultdict[str, Counter[int]] = defaultdict(Counter)
 ENDPOINTS = {"/training/trigger", "/training/status", "/predict/batch", "/model/reload", "/health"}
 
 
 @pytest.fixture(scope="module")
-def service_url(tmp_path_factory: pytest.TempPathFactory, sandbox_cache: Path) -> Iterator[str]:
-    """A sandbox whose world is healthy, gone afterwards."""
-    home = tmp_path_factory.mktemp("fuzzed")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sandbox of this module's own."""
+    return tmp_path_factory.mktemp("fuzzed")
+
+
+@pytest.fixture(scope="module")
+def service_url(home: Path, sandbox_cache: Path) -> Iterator[str]:
+    """A world that is healthy, gone afterwards."""
     try:
         yield lifecycle.apply_scenario(home, "healthy").service_url
     finally:
@@ -45,7 +51,7 @@ def test_the_document_tested_is_the_one_published(service_url: str) -> None:
     assert set(document["paths"]) == ENDPOINTS
 
 
-@schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(CONFIG)).parametrize()
+@PUBLISHED.parametrize()
 def test_answers_are_the_documented_ones(case: Case, service_url: str) -> None:
     """No server error, no status, content type or body that the document does not name.
 
@@ -64,7 +70,23 @@ def test_both_what_is_taken_and_what_is_refused_was_sent() -> None:
     for endpoint in ("GET /training/status", "GET /health"):
         assert {200, 405} <= set(SEEN[endpoint])
     assert {409, 405} <= set(SEEN["POST /model/reload"])
-    print({k: dict(v) for k, v in SEEN.items()})
+
+
+@pytest.fixture(scope="module")
+def staged_url(service_url: str, home: Path) -> str:
+    """The same service with a model in both slots."""
+    now = slots.read(home)
+    assert now.active
+    slots.write(home, now.staged(now.active))
+    lifecycle.restart_service(home)
+    return service_url
+
+
+@PUBLISHED.include(path=["/model/reload", "/predict/batch"]).parametrize()
+def test_with_a_model_in_both_slots_answers_are_the_documented_ones(case: Case, staged_url: str) -> None:
+    """A swap, and scores from either slot."""
+    answer = case.call_and_validate(base_url=staged_url)
+    assert answer.status_code != 409
 
 
 def test_the_service_outlives_it(service_url: str) -> None:

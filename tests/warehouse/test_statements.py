@@ -13,6 +13,7 @@ FILES = sorted(Path(retrain.warehouse.__file__).with_name("sql").glob("*.sql"))
 NAMES = {
     **{name: Sql(name.upper()) for name in ("transactions", "data_quality", "incidents", "model_metrics")},
     **{name: Sql(name.upper()) for name in ("ingestion_timestamp", "label", "transaction_id")},
+    "heads": Sql("RETRAIN_HEADS"),
     "table": Sql("INCIDENTS"),
     "value": Sql('"DELAY" AS f'),
     "values": [Sql('"DELAY" AS f0'), Sql('"HOUR" AS f1')],
@@ -23,7 +24,7 @@ NAMES = {
 
 def test_there_are_files():
     """One query a file, and the files are found."""
-    assert len(FILES) == 20
+    assert len(FILES) == 23
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

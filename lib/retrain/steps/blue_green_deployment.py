@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from retrain.acts import Fingerprint, swap_act
+from retrain.acts import Fingerprint, Scores, swap_act
+from retrain.evidence import approved_by
 from retrain.facts import Effect, Slots
 from retrain.sections import blue_green_deployment, staging_smoke_tests
 from retrain.steps import staging_smoke_tests as smoke
@@ -25,6 +26,7 @@ def opened_by(run: Run) -> blue_green_deployment.Facts:
         gate=run.outcome("evaluation_gate"),
         smoke_tests=run.outcome("staging_smoke_tests"),
         first_promotion=bool(gate and gate.first_promotion),
+        approved_by=approved_by(run.folder),
     )
 
 
@@ -35,12 +37,19 @@ def fingerprint(run: Run, rows: Answer[Rows], told: Slots) -> Fingerprint | None
     """
     if told.attested:
         return None
+    kept = [body for body in run.folder.bodies("fingerprint") if body["of"] == "production"]
+    if run.cut_short("swap") is not None:  # who serves now is not known: the scores are those from before the swap
+        return _fingerprint(run, rows, tuple(kept[-1]["scores"])) if kept else None
     serving = run.service.predict(rows.value).scores
-    print_ = Fingerprint(take=lambda: run.service.predict(rows.value).scores, serving=serving)
+    print_ = _fingerprint(run, rows, serving)
     if not print_.is_steady():
         return None
     run.say("fingerprint", of="production", scores=list(serving), rows_sha256=rows.evidence[0].result_sha256)
     return print_
+
+
+def _fingerprint(run: Run, rows: Answer[Rows], serving: Scores) -> Fingerprint:
+    return Fingerprint(take=lambda: run.service.predict(rows.value).scores, serving=serving)
 
 
 def swap(run: Run, before: blue_green_deployment.Facts, slots: Slots, print_: Fingerprint | None) -> Effect:

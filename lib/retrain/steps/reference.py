@@ -22,7 +22,8 @@ def frozen_profile(run: Run) -> Profile | None:
     production = run.production.value
     if production is None or production.reference_start is None or production.reference_end is None:
         return None
-    kept = run.folder.path.parent.parent / "reference" / f"{production.reference_end:%Y%m%dT%H%M%SZ}.json"
+    beside = run.folder.path.parents[2] / ".reference" / run.model  # beside the record: it can be asked for again
+    kept = beside / f"{production.reference_end:%Y%m%dT%H%M%SZ}.json"
     names = [feature.name for feature in run.warehouse.features()]
     if kept.exists():
         profile = Profile.model_validate_json(kept.read_text(encoding="utf-8"))
@@ -33,6 +34,6 @@ def frozen_profile(run: Run) -> Profile | None:
     told = run.warehouse.reference_profile(
         reference_start=production.reference_start, reference_end=production.reference_end
     )
-    kept.parent.mkdir(exist_ok=True)
+    beside.mkdir(parents=True, exist_ok=True)
     records.write_atomically(kept, told.value.model_dump_json(indent=1) + "\n")
     return told.value

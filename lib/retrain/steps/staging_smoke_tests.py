@@ -21,7 +21,15 @@ Rows = tuple[dict[str, Any], ...]
 
 
 def slots(run: Run) -> Answer[Slots]:
-    """Return which version is in which slot, where the service tells."""
+    """Return which version is in which slot, where the service tells.
+
+    Where a process died in the middle of a swap, the slots before it are those that it saw, not those of now.
+    """
+    cut_short = run.cut_short({"blue_green_deployment": "swap"}.get(run.section, run.section))
+    if cut_short is not None:
+        seen = cut_short["before"] or {}
+        slots = {name: seen[name] for name in ("active", "standby") if name in seen}
+        return Answer(Slots(**slots, attested=bool(slots)), ())
     health = run.service.health()
     return Answer(health.slots, (health.evidence,)) if health else Answer(Slots(), ())
 

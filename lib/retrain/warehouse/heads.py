@@ -1,0 +1,86 @@
+"""The head of a record in a table of the warehouse: a row for each push, so that what was pushed stays to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from retrain.clock import wall
+from retrain.errors import RetrainError
+from retrain.ledger.chain import Head
+from retrain.ledger.problems import LedgerError, StoreError
+from retrain.warehouse.asker import ntz
+from retrain.warehouse.connection import Connections
+from retrain.warehouse.failures import missing_table
+from retrain.warehouse.statements import identifier, load, render
+
+__all__ = ["WarehouseHead"]
+
+_SECONDS = 30
+
+
+class WarehouseHead:
+    """Keeps the head of ``model``'s chain in ``table``, which is made if it is not there.
+
+    ``record`` tells two records of one model apart, such as two folders of a sandbox. Nothing connects before the
+    first question. What fails is a StoreError: whether a push arrived is then not known, and a later one mends it.
+    """
+
+    def __init__(
+        self,
+        connect_arguments: Mapping[str, Any],
+        *,
+        table: str,
+        model: str,
+        record: str,
+        now: Callable[[], datetime] = wall,
+    ) -> None:
+        """Take the connector's arguments, and database and schema among them; check the table's name."""
+        self._table = identifier(table, setting="records.heads_table")
+        self._connections = Connections(connect_arguments, statement_timeout_seconds=_SECONDS)
+        self._model, self._record, self._now = model, record, now
+        self.place = f"warehouse table {table}"
+
+    def push(self, head: Head) -> None:
+        """Keep ``head``; LedgerError where a later one, or another of the same number, is kept already."""
+        row = [self._model, self._record, head.number, head.sha256, ntz(self._now())]
+        binds = [*row, self._model, self._record, head.number]
+        try:
+            self._ask("push_head", binds)
+        except _NoTableError:
+            self._ask("create_heads", [])
+            self._ask("push_head", binds)
+        kept = self.read()
+        if kept != head:
+            told = "none" if kept is None else f"entry {kept.number} ({kept.sha256[:16]}…)"
+            raise LedgerError(f"{self.place} keeps {told}, and {head.number} is no later one")
+
+    def read(self) -> Head | None:
+        """Return the newest head that is kept, None where there is none yet."""
+        try:
+            rows = self._ask("read_head", [self._model, self._record])
+        except _NoTableError:
+            return None
+        return Head(int(rows[0]["number"]), str(rows[0]["sha256"])) if rows else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connections.close()
+
+    def _ask(self, name: str, binds: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+        import snowflake.connector
+
+        sql = render(load(name), {"heads": self._table})
+        try:
+            return self._connections.fetch(sql, binds, tag={"head": self._model}).rows
+        except snowflake.connector.Error as error:
+            if missing_table(error):
+                raise _NoTableError(str(error)) from None
+            raise StoreError(f"{self.place}: {name} failed: {(error.msg or '').splitlines()[:1]}") from error
+        except RetrainError as error:
+            raise StoreError(f"{self.place}: {error}") from error
+
+
+class _NoTableError(StoreError):
+    """The table is not there yet."""

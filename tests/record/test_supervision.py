@@ -1,0 +1,164 @@
+"""The process that holds a run: opened signed, written to by kernels, closed with every file sealed, head outside."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from record.conftest import MODEL, say, settings_in
+from retrain import decision, records, signing, supervision, verifying
+from retrain.anchors import sinks
+from retrain.errors import RetrainError, UsageError
+from retrain.ledger import Busy, LedgerError, TakenOver
+from retrain.opening import records_root
+from retrain.settings import Settings
+
+
+def verified(settings: Settings) -> str:
+    keys = Path(settings.records.pinned_keys)
+    found = verifying.reports(records_root(settings), model=MODEL, keys=keys, head=sinks(settings)[0])
+    return verifying.worst(found)[0]
+
+
+def test_a_run_is_opened_written_to_and_closed_and_verifies(settings: Settings) -> None:
+    """What `show` says after the end is what decision.json says, byte by byte, and nothing changed after it."""
+    supervised = supervision.open_run(settings, {"reason": "scheduled check"})
+    say(supervised, "when_to_retrain", "no_action")
+    supervised.close("no_action", seconds=1.5)
+    folder = records.find(records_root(settings), "latest")
+    kept = (folder.path / "decision.json").read_text()
+    assert decision.read(folder).model_dump_json(indent=2) + "\n" == kept
+    assert (decision.read(folder).outcome, decision.read(folder).timing.total_seconds) == ("no_action", 1.5)
+    assert decision.brief(folder).reason == "when_to_retrain no_action"
+    assert folder.settings == settings
+    assert verified(settings) == "verified"
+    (folder.path / "note.txt").write_text("added later")
+    assert verified(settings) == "tampered"
+
+
+def test_two_runs_of_one_model_cannot_both_be_open(settings: Settings) -> None:
+    supervision.open_run(settings, {})
+    with pytest.raises(Busy) as busy:
+        supervision.open_run(settings, {})
+    assert busy.value.exit_code == 18
+
+
+def test_a_run_whose_process_died_is_closed_by_the_next_and_not_forgotten(
+    settings: Settings, dead: Callable[[], None]
+) -> None:
+    first = supervision.open_run(settings, {})
+    say(first, "when_to_retrain", "retrain")
+    dead()
+    heard: list[str] = []
+    second = supervision.open_run(settings, {}, warn=heard.append)
+    assert first.folder.run_id in heard[0]
+    with pytest.raises(TakenOver):
+        say(first, "prerequisites", "ready")
+    second.close("no_action")
+    left = records.find(records_root(settings), first.folder.run_id)
+    assert (decision.read(left).outcome, decision.brief(left).outcome, left.state) == ("abandoned",) * 3
+    assert verified(settings) == "verified"
+
+
+def test_a_record_that_lost_its_newest_entries_is_refused(settings: Settings) -> None:
+    """The head outside says that there were more."""
+    supervision.open_run(settings, {}).close("no_action")
+    for entry in (Path(settings.records.url) / MODEL / "entries").iterdir():
+        entry.unlink()
+    with pytest.raises(LedgerError, match="were deleted"):
+        supervision.open_run(settings, {})
+
+
+def test_a_head_that_cannot_be_kept_is_said_and_breaks_nothing(tmp_path: Path) -> None:
+    """At OPEN it becomes a deviation of the run, at CLOSE a warning: the run is as it is."""
+    (tmp_path / "a file").write_text("")
+    settings = settings_in(tmp_path, heads=f"[{tmp_path / 'a file' / 'heads'}]")
+    heard: list[str] = []
+    supervised = supervision.open_run(settings, {}, warn=heard.append)
+    supervised.close("no_action")
+    assert "not kept" in decision.read(supervised.folder).deviations[-1]
+    assert "not kept" in heard[-1]
+
+
+def test_a_dead_run_goes_on_where_it_was(settings: Settings, dead: Callable[[], None]) -> None:
+    first = supervision.open_run(settings, {})
+    say(first, "when_to_retrain", "retrain")
+    with pytest.raises(Busy):
+        supervision.resume(first.folder)
+    dead()
+    second = supervision.resume(first.folder)
+    say(second, "prerequisites", "blocked")
+    second.close("blocked")
+    told = decision.read(records.find(records_root(settings), "latest"))
+    assert [section.section for section in told.sections] == ["when_to_retrain", "prerequisites"]
+    assert verified(settings) == "verified"
+    with pytest.raises(UsageError, match="has ended"):
+        supervision.resume(first.folder)
+
+
+def test_a_record_in_a_bucket(s3: str, tmp_path: Path, dead: Callable[[], None]) -> None:
+    """The chain and the run's files live there; another machine, without the working folder, goes on and seals all."""
+    settings = settings_in(tmp_path, url=f"{s3}/{tmp_path.name}", heads=f"[{s3}/{tmp_path.name}-heads]")
+    first = supervision.open_run(settings, {})
+    say(first, "when_to_retrain", "retrain")
+    (first.folder.path / "01_when_to_retrain.ipynb").write_text("{}")
+    first.leave_open()
+    for file in first.folder.path.iterdir():
+        file.unlink()
+    dead()
+    second = supervision.resume(records.find(records_root(settings), "latest"))
+    assert (second.folder.path / "01_when_to_retrain.ipynb").read_text() == "{}"
+    say(second, "prerequisites", "blocked")
+    second.close("blocked")
+    assert verified(settings) == "verified"
+    folder = records.find(records_root(settings), "latest")
+    assert decision.read(folder).record == f"{s3}/{tmp_path.name}/{MODEL}/runs/{folder.run_id}"
+    kept = json.loads(folder.chain.store.read(f"runs/{folder.run_id}/decision.json"))
+    assert kept == decision.read(folder).model_dump(mode="json")
+
+
+def test_a_notebooks_run_is_held_by_its_kernel_and_signed_by_another_process(settings: Settings) -> None:
+    """Opened, refused while the kernel lives, resumed once it died, ended."""
+    wanted = {"settings": settings.model_dump(mode="json"), "told": {"by_notebook": True}}
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as kernel:
+        run = signing.answer("open", {**wanted, "pid": kernel.pid})
+        with pytest.raises(Busy):
+            signing.answer("open", {**wanted, "pid": os.getpid()})
+        kernel.kill()
+    run = signing.answer("resume", {**run, "pid": os.getpid()})
+    signing.answer("end", {**run, "outcome": "no_action", "reason": ""})
+    assert verified(settings) == "verified"
+
+
+def test_who_starts_again_from_the_top_leaves_the_former_run(settings: Settings) -> None:
+    """The same kernel opens another run: the first is closed as incomplete, not left to be found dead."""
+    wanted = {"settings": settings.model_dump(mode="json"), "told": {"by_notebook": True}, "pid": os.getpid()}
+    first, second = signing.answer("open", wanted), signing.answer("open", wanted)
+    told = {folder.run_id: decision.brief(folder).outcome for folder in records.runs(records_root(settings))}
+    assert told == {second["run"]: "incomplete", first["run"]: "incomplete"}
+    assert records.at(first["root"], MODEL, first["run"]).state == "closed"
+    signing.answer("end", {**second, "outcome": "awaiting_approval", "reason": "wait"})
+    assert records.at(first["root"], MODEL, second["run"]).state == "parked"
+
+
+def test_the_signing_process_answers_in_json_even_when_it_refuses() -> None:
+    command = [sys.executable, "-m", "retrain.signing", "dance"]
+    done = subprocess.run(command, input="{}", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"] == "UsageError"
+
+
+def test_a_kernel_never_loads_a_key() -> None:
+    """What a notebook imports does not import what reads private keys."""
+    code = "import sys, retrain.notebook; sys.exit('retrain.keyring' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_outside_the_sandbox_a_key_must_be_named(settings: Settings) -> None:
+    without = settings.model_copy(update={"records": settings.records.model_copy(update={"signing_key": None})})
+    with pytest.raises(RetrainError, match="signing_key"):
+        supervision.open_run(without, {})

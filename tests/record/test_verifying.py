@@ -1,0 +1,77 @@
+"""`retrain verify`: what it reads, what it exits with, and that it names the file at fault."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from record.conftest import MODEL, say
+from retrain import supervision, verifying
+from retrain.errors import UsageError
+from retrain.settings import Settings
+
+
+@pytest.fixture
+def copied(settings: Settings, tmp_path: Path) -> Path:
+    """A copy of a record of one closed run, as an auditor gets it."""
+    supervised = supervision.open_run(settings, {})
+    say(supervised, "when_to_retrain", "no_action")
+    supervised.close("no_action")
+    return Path(shutil.copytree(tmp_path / "records" / MODEL, tmp_path / "copy"))
+
+
+def head(tmp_path: Path) -> str:
+    return str(tmp_path / "heads" / f"{MODEL}.head.json")
+
+
+def verify(tmp_path: Path, *more: str) -> tuple[int, Any]:
+    command = [sys.executable, "-m", "retrain.cli", "verify", "--keys", str(tmp_path / "pinned.json"), "--json", *more]
+    environment = {**os.environ, "RETRAIN_SANDBOX": str(tmp_path / "no sandbox")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_copied_folder_is_verified_offline(copied: Path, tmp_path: Path) -> None:
+    """No sandbox, no warehouse, no parameters: a folder, public keys and a head."""
+    code, told = verify(tmp_path, "--records", str(copied), "--head", head(tmp_path))
+    assert (code, told["status"], told["findings"]) == (0, "verified", [])
+    code, told = verify(tmp_path, "--records", str(copied), "--head", Path(head(tmp_path)).read_text())
+    assert code == 0
+    assert verify(tmp_path, "--records", str(copied))[0] == 4
+
+
+def test_a_file_at_fault_is_named(copied: Path, tmp_path: Path) -> None:
+    next(copied.glob("runs/*/decision.json")).write_text("{}")
+    code, told = verify(tmp_path, "--records", str(copied), "--head", head(tmp_path))
+    assert (code, told["status"]) == (1, "tampered")
+    assert told["findings"][0]["file"].endswith("/decision.json")
+
+
+def test_an_empty_folder_is_empty_and_none_is_usage(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    assert verify(tmp_path, "--records", str(tmp_path / "nothing"))[0] == 5
+    assert verify(tmp_path, "--records", str(tmp_path / "absent"))[0] == 2
+
+
+def test_an_open_run_is_incomplete(settings: Settings, tmp_path: Path) -> None:
+    supervision.open_run(settings, {})
+    assert verify(tmp_path, "--records", str(tmp_path / "records"), "--head", head(tmp_path))[0] == 3
+
+
+@pytest.mark.parametrize("bad", ["{", '{"number": 1}', "no such file"])
+def test_a_head_that_is_none_is_usage(copied: Path, tmp_path: Path, bad: str) -> None:
+    with pytest.raises(UsageError, match="--head"):
+        verifying.reports(copied, model=None, keys=tmp_path / "pinned.json", head=bad)
+
+
+def test_a_head_is_that_of_one_model(copied: Path, tmp_path: Path) -> None:
+    shutil.copytree(copied, tmp_path / "records" / "other")
+    with pytest.raises(UsageError, match="--model"):
+        verifying.reports(tmp_path / "records", model=None, keys=tmp_path / "pinned.json", head=head(tmp_path))
+    found = verifying.reports(tmp_path / "records", model=None, keys=tmp_path / "pinned.json", head=None)
+    assert verifying.worst(found) == ("tampered", 1)
