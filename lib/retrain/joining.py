@@ -16,6 +16,7 @@ from retrain.errors import RetrainError, UsageError
 from retrain.ledger import Busy, TakenOver, here, join_run, lives
 from retrain.opening import FOLDER_VARIABLE, HELD_VARIABLE, RECORDS_VARIABLE, records_root
 from retrain.records import RunFolder
+from retrain.secrets import gather
 from retrain.settings import Settings, load
 
 __all__ = ["Joined", "join"]
@@ -54,7 +55,7 @@ def join(namespace: Mapping[str, Any], section: str) -> Joined:
 
 def _of_runner(path: Path) -> Joined:
     root = os.environ.get(RECORDS_VARIABLE) or str(path.parents[2])
-    folder = records.at(root, path.parent.parent.name, path.name)
+    folder = _discreet(records.at(root, path.parent.parent.name, path.name))
     return Joined(folder, join_run(folder.chain, folder.run_id, held_by=int(os.environ[HELD_VARIABLE])))
 
 
@@ -67,15 +68,21 @@ def _again(folder: RunFolder) -> Joined:
     """Join a run that is there: beside the process that holds it if that lives here, in its place if it died."""
     number, holder = records.holder_of(folder)
     if folder.ended is None and holder is not None and holder.host == here().host and lives(holder):
-        return Joined(folder, join_run(folder.chain, folder.run_id, held_by=number), by_hand=True)
+        return Joined(folder, join_run(_discreet(folder).chain, folder.run_id, held_by=number), by_hand=True)
     return _by_hand("resume", {**_named(folder), "pid": os.getpid()})
 
 
 def _by_hand(verb: str, wanted: Mapping[str, Any]) -> Joined:
     told = _signed(verb, wanted)
-    folder = records.at(told["root"], told["model"], told["run"])
+    folder = _discreet(records.at(told["root"], told["model"], told["run"]))
     run = join_run(folder.chain, folder.run_id, held_by=int(told["held_by"]))
     return Joined(folder, run, by_hand=True, warnings=tuple(told["warnings"]))
+
+
+def _discreet(folder: RunFolder) -> RunFolder:
+    """Return the run with its chain made to keep this process's secrets out of what is written."""
+    folder.chain.redact = gather(folder.settings).redact_value
+    return folder
 
 
 def _named(folder: RunFolder) -> dict[str, Any]:

@@ -214,6 +214,7 @@ def _execute(flow: _Flow, name: str) -> None:
         output,
         parameters(flow.settings, name, folder),
         kernel_env={**flow.held.for_kernels, NOTEBOOK_VARIABLE: output.name},
+        redact=flow.held.secrets.redact,
         cwd=project_root(),
     )
     flow.held.keep_files()

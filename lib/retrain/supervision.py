@@ -21,6 +21,7 @@ from retrain.ledger import Chain, Holder, here, join_run, open_store, resume_run
 from retrain.opening import FOLDER_VARIABLE, HELD_VARIABLE, RECORDS_VARIABLE, new_run_id, opening, records_root
 from retrain.provenance import actor
 from retrain.records import POINTER, RunFolder, write_atomically
+from retrain.secrets import gather, scan
 from retrain.settings import Settings
 
 __all__ = ["Supervised", "joined", "notebook_holder", "open_run", "resume"]
@@ -37,6 +38,7 @@ class Supervised:
     def __init__(self, folder: RunFolder, run: ledger.Run, anchors: Anchors, warn: Warn) -> None:
         """Take the run as readers see it, as writers see it, the heads outside, and who hears of trouble there."""
         self.folder = folder
+        self.secrets = gather(folder.settings)
         self.run = run
         self._anchors = anchors
         self._warn = warn
@@ -79,9 +81,15 @@ class Supervised:
                 self._uploaded[name] = sha256(data)
 
     def close(self, outcome: str, reason: str = "", *, seconds: float | None = None) -> None:
-        """Write the decision, seal every file of the run, and push the head; nothing of the run changes after it."""
+        """Write the decision, seal every file of the run, and push the head; nothing of the run changes after it.
+
+        A run in whose files a secret is found ends as ``error``, never as clean.
+        """
         for trouble in self._anchors.troubles():
             self.append("deviation", {"deviation": trouble})
+        found = scan(self.folder.path, self.secrets)
+        if found:
+            outcome, reason = "error", "; ".join(map(str, found))
         body = self._closing(outcome, reason, seconds)
         self._write_decision(body)
         self._let_go(self.run.close(outcome, body, files=run_files(self.folder.chain.store, self.folder.run_id)))
@@ -111,7 +119,7 @@ class Supervised:
 
     def _write_decision(self, closing: Mapping[str, Any]) -> None:
         told = decision.read(self.folder, closing=closing)
-        write_atomically(self.folder.path / "decision.json", told.model_dump_json(indent=2) + "\n")
+        write_atomically(self.folder.path / "decision.json", self.secrets.redact(told.model_dump_json(indent=2)) + "\n")
         self.keep_files()
 
     def _let_go(self, head: ledger.Head | None) -> None:
@@ -153,12 +161,14 @@ def open_run(
     anchors.push(chain.head())
     folder.path.mkdir(parents=True, exist_ok=True)
     write_atomically(folder.path / POINTER, json.dumps({"entry": run.opened}) + "\n")
-    write_atomically(folder.path / "parameters.json", settings.model_dump_json(indent=2) + "\n")
+    in_force = supervised.secrets.redact(settings.model_dump_json(indent=2))
+    write_atomically(folder.path / "parameters.json", in_force + "\n")
     supervised.keep_files()
     if abandoned is not None:
         warn(f"run {abandoned} had lost its process and was closed as abandoned")
         run.append("abandoned_before", {"run": abandoned})
-    for deviation in (*troubles, *settings.deviations_from_runbook()):
+    weak = (f"{name} {why}: it cannot be kept out of the record" for name, why in supervised.secrets.weak.items())
+    for deviation in (*troubles, *weak, *settings.deviations_from_runbook()):
         run.append("deviation", {"deviation": deviation})
     return supervised
 
@@ -193,7 +203,9 @@ def joined(folder: RunFolder, held_by: int) -> Supervised:
 
 
 def _signing(settings: Settings, root: str | Path, model: str) -> Chain:
-    return Chain(open_store(root), model, signer=keyring.runner(settings))
+    chain = Chain(open_store(root), model, signer=keyring.runner(settings))
+    chain.redact = gather(settings).redact_value
+    return chain
 
 
 def _fetch_files(folder: RunFolder) -> None:

@@ -81,11 +81,15 @@ class Chain:
     def __init__(
         self, store: Store, model: str, *, signer: Signer | None = None, now: Callable[[], datetime] = wall
     ) -> None:
-        """Take the store of all records, and the machine's clock for the instant that each entry bears."""
+        """Take the store of all records, and the machine's clock for the instant that each entry bears.
+
+        Whoever knows secrets sets ``redact``: every body goes through it before it is written.
+        """
         self.model = safe_name(model, what="model")
         self.store = store.within(model)
         self.signer = signer
         self.now = now
+        self.redact: Callable[[Any], Any] = dict
         self._writer = secrets.token_hex(8)
         self._read: dict[int, Entry] = {}
         self._head: Head | None = None
@@ -143,7 +147,7 @@ class Chain:
             model=self.model,
             at=self.now(),
             writer=self._writer,
-            body=body,
+            body=self.redact(body),
             signer=self.signer,
         )
 
