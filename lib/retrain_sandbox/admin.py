@@ -39,7 +39,7 @@ def execute(home: Path, statements: Sequence[str]) -> list[list[Any]]:
 
 
 def empty(home: Path, *tables: str) -> None:
-    """Delete every row of ``tables`` (DATA_QUALITY, INCIDENTS, MODEL_METRICS)."""
+    """Delete every row of ``tables``: DATA_QUALITY, INCIDENTS, MODEL_METRICS, or one that a run has made."""
     execute(home, [f"DELETE FROM RETRAIN.PUBLIC.{_identifier(table)}" for table in tables])  # noqa: S608 - an identifier
 
 

@@ -201,6 +201,14 @@ def _fill(home: Path, called: str, scenario: Scenario, model: models.Model) -> N
     history.load(home, "DATA_QUALITY", history.data_quality(found, scenario.now, scenario.quality))
     incidents = [_P1 | {"opened_at": (scenario.now - timedelta(hours=5)).replace(tzinfo=None)}]
     history.load(home, "INCIDENTS", incidents if scenario.open_p1 else [])
+    _forget_heads(home)
+
+
+def _forget_heads(home: Path) -> None:
+    """Empty the table of heads, where runs of an earlier world made one: records may be thrown away between worlds."""
+    asked = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'RETRAIN_HEADS'"
+    if admin.execute(home, [asked])[0][0]:
+        admin.empty(home, "RETRAIN_HEADS")
 
 
 _P1 = {

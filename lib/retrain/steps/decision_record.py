@@ -1,4 +1,4 @@
-"""Steps of the *Decision Record*: the run as its executed notebooks tell it, held against the journal."""
+"""Steps of the *Decision Record*: the run as its executed notebooks tell it, held against its entries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def scraps(run: Run) -> dict[str, Any]:
 
 
 def gathered(run: Run, told: dict[str, Any]) -> Facts:
-    """Return every verdict in the order of the journal; where a notebook says otherwise or is not there, say so."""
+    """Return every verdict in the order of the record; where a notebook says otherwise or is not there, say so."""
     bodies = [body for body in run.folder.bodies("verdict") if body["verdict"]["section"] != "decision_record"]
     ending = run.folder.bodies("ending")
     broken = ending[-1] if ending and ending[-1]["outcome"] in ("error", "usage") else {}
@@ -64,5 +64,5 @@ def _difference(body: Any, told: dict[str, Any]) -> str:
     if name is None:
         return f"{section} was executed by hand: its notebook is not in the run's folder"
     if name not in told:
-        return f"{name} holds no verdict, though the journal does"
-    return "" if told[name] == body["verdict"] else f"{name} and the journal tell different verdicts"
+        return f"{name} holds no verdict, though the record does"
+    return "" if told[name] == body["verdict"] else f"{name} and the record tell different verdicts"
