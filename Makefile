@@ -29,7 +29,7 @@ lint: install  ## style, types, and which way imports go
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-BENCH ?= --json .retrain-bench.json
+BENCH ?= --json .retrain/bench.json
 
 bench: install  ## every benchmark beside what it is held against; BENCH="--quick", BENCH="--baseline FILE"
 	$(BIN)/python tests/benchmarks/all.py $(BENCH)

@@ -95,4 +95,5 @@ def test_a_swap_waits_for_a_person_and_then_goes_on(sandbox: Sandbox) -> None:
     assert sections(decision).count("blue_green_deployment:swapped") == 1
     assert Path(decision["record"]) == Path(waiting["record"])
     assert datetime.fromisoformat(decision["opened"]["recorded_at"])
-    assert verified(sandbox)["status"] in ("verified", "incomplete")  # an abandoned run may hold an open training
+    told = verified(sandbox)
+    assert told["status"] in ("verified", "incomplete"), told  # an abandoned run may hold an open training
