@@ -37,8 +37,9 @@ bench: install  ## every benchmark beside what it is held against; BENCH="--quic
 bench-watch: install  ## six rules for the watch after a swap, simulated
 	$(BIN)/python tests/benchmarks/bench_watch.py
 
-crash-test: install  ## retrain run killed at every boundary, over a service with faults
-	$(BIN)/python tests/crash/kill_matrix.py
+crash-test: install  ## the effects killed at every boundary over a service with faults, and 200 kills during writes
+	PYTHONPATH=tests $(BIN)/python -m crash.kill_matrix --cases 1200 --jobs 2
+	PYTHONPATH=tests $(BIN)/python -m crash.torn_files --kills 200
 
 lock: install  ## renew the lock file from pyproject.toml
 	$(PYTHON) -m venv .venv/lock

@@ -147,9 +147,23 @@ def main() -> None:
         app(standalone_mode=True)
     except RetrainError as error:
         if "--json" in sys.argv:
-            _print_json({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})
+            _print_json(
+                {
+                    "outcome": _outcome(error),
+                    "error": type(error).__name__,
+                    "message": str(error),
+                    "exit_code": error.exit_code,
+                }
+            )
         sys.stderr.write(f"retrain: {error}\n")
         sys.exit(error.exit_code)
+
+
+def _outcome(error: RetrainError) -> str:
+    """Return the word for an error that came before a run was opened, by its exit code."""
+    from retrain.runbook import EXIT_CODES
+
+    return next((word for word, code in EXIT_CODES.items() if code == error.exit_code), "error")
 
 
 def _mount_sandbox() -> None:

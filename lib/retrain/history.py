@@ -12,9 +12,12 @@ from typing import Any
 
 from retrain import records, runbook
 from retrain.acts import incident_id
+from retrain.ledger.chain import Chain
 from retrain.records import RunFolder
 
-__all__ = ["failed_runs_in_a_row", "incidents", "last_trained_at"]
+__all__ = ["failed_runs_in_a_row", "incidents", "last_trained_at", "unresolved_swap"]
+
+_TOGGLES = ("swap", "rollback")
 
 
 def last_trained_at(root: str | Path, run: RunFolder, *, promoted: datetime | None) -> datetime | None:
@@ -40,6 +43,24 @@ def incidents(root: str | Path, run: RunFolder) -> Iterator[str]:
     for earlier in _failed_in_a_row(run):
         if any(effect.effect == "incident" and effect.outcome == "applied" for effect in earlier.effects()):
             yield incident_id(earlier.run_id)
+
+
+def unresolved_swap(chain: Chain, *, world: str | None) -> tuple[RunFolder, str] | None:
+    """Return the newest run whose swap or roll back is still unresolved, and which of the two it is, or None.
+
+    Such an act may still happen, and the next one would then be undone by it. Looks back to the newest run that
+    swapped and saw it, since that one could not begin before everything earlier was settled.
+    """
+    for folder in records.of_chain(chain):
+        closed = folder.closed if folder.seal is not None else None
+        if (closed is not None and not closed.get("effects")) or folder.opened.get("world") != world:
+            continue
+        for entry in folder.unresolved():
+            if entry.body.get("effect") in _TOGGLES:
+                return folder, str(entry.body["effect"])
+        if any(effect.effect in _TOGGLES and effect.sent for effect in folder.effects()):
+            return None
+    return None
 
 
 def _failed_in_a_row(run: RunFolder) -> Iterator[RunFolder]:

@@ -14,22 +14,29 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from retrain import decision, keyring, ledger, records, runbook
+from retrain import decision, history, keyring, ledger, records, runbook
 from retrain.anchors import Anchors, sinks
 from retrain.errors import RetrainError
-from retrain.ledger import Chain, Holder, here, join_run, open_store, resume_run, run_files, sha256
+from retrain.ledger import Chain, Holder, here, join_run, open_store, resume_run, run_files, sha256, state
+from retrain.ledger.holders import still_holds
 from retrain.opening import FOLDER_VARIABLE, HELD_VARIABLE, RECORDS_VARIABLE, new_run_id, opening, records_root
 from retrain.provenance import actor
 from retrain.records import POINTER, RunFolder, write_atomically
 from retrain.secrets import gather, scan
 from retrain.settings import Settings
 
-__all__ = ["Supervised", "joined", "notebook_holder", "open_run", "resume"]
+__all__ = ["Supervised", "UnresolvedBefore", "joined", "notebook_holder", "open_run", "resume"]
 
 APPROVAL_DAYS = 7
 _HEARTBEAT_SECONDS = 60.0
 
 Warn = Callable[[str], None]
+
+
+class UnresolvedBefore(RetrainError):  # noqa: N818 - named for what is so
+    """An earlier run's swap or roll back is unresolved: a person settles it first. Nothing was opened or sent."""
+
+    exit_code = 17
 
 
 class Supervised:
@@ -148,12 +155,14 @@ def open_run(
 ) -> Supervised:
     """Open a run of the settings' model, signed, and say in its record what differs from the runbook from the start.
 
-    ``holder`` is the process that holds it (this one if None). Raises Busy where another run holds the model, and
-    LedgerError where the record lost entries that are kept outside.
+    ``holder`` is the process that holds it (this one if None). Raises Busy where another run holds the model,
+    UnresolvedBefore where an earlier swap is not settled, and LedgerError where the record lost entries that are kept
+    outside.
     """
     anchors = anchors or Anchors(sinks(settings))
     chain = _signing(settings, records_root(settings), str(settings.model))
     troubles = anchors.agree(chain)
+    _refuse_unresolved(chain, settings)
     body = opening(settings, told)
     run, abandoned = ledger.open_run(chain, new_run_id(), by=actor(), body=body, holder=holder)
     folder = records.at(records_root(settings), chain.model, run.run, chain=chain)
@@ -171,6 +180,21 @@ def open_run(
     for deviation in (*troubles, *weak, *settings.deviations_from_runbook()):
         run.append("deviation", {"deviation": deviation})
     return supervised
+
+
+def _refuse_unresolved(chain: Chain, settings: Settings) -> None:
+    """Raise if an earlier swap may still happen; a run that still goes on is not asked: it holds the model anyway."""
+    now = state(chain)
+    if now is not None and now.open and still_holds(*now, now=chain.now()):
+        return
+    found = history.unresolved_swap(chain, world=settings.world)
+    if found is not None:
+        run, effect = found[0].run_id, found[1]
+        raise UnresolvedBefore(
+            f"the {effect} of run {run} is unresolved: it may have happened or may still. Look at the slots, then"
+            f" `retrain run --resume {run}` if that run was cut short, or `retrain resolve {run} --effect {effect}"
+            " --outcome applied|not_applied --by NAME --why TEXT`. Nothing was opened, nothing sent."
+        )
 
 
 def resume(folder: RunFolder, *, holder: Holder | None = None, warn: Warn = lambda _: None) -> Supervised:

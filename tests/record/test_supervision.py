@@ -13,9 +13,11 @@ from record.conftest import MODEL, say, settings_in
 from retrain import decision, records, signing, supervision, verifying
 from retrain.anchors import sinks
 from retrain.errors import RetrainError, UsageError
-from retrain.ledger import Busy, LedgerError, TakenOver
+from retrain.facts import Effect
+from retrain.ledger import Busy, LedgerError, TakenOver, resolve
 from retrain.opening import records_root
 from retrain.settings import Settings
+from retrain.supervision import UnresolvedBefore
 
 
 def verified(settings: Settings) -> str:
@@ -38,6 +40,35 @@ def test_a_run_is_opened_written_to_and_closed_and_verifies(settings: Settings) 
     assert verified(settings) == "verified"
     (folder.path / "note.txt").write_text("added later")
     assert verified(settings) == "tampered"
+
+
+def test_an_unresolved_swap_stops_the_next_run_until_a_person_settles_it(
+    settings: Settings, dead: Callable[[], None]
+) -> None:
+    """A late apply of the first would undo the second: two swaps, one of them nobody's."""
+    first = supervision.open_run(settings, {})
+    about = {"effect": "swap", "target": "version v2 active"}
+    intent = first.append("intent", {**about, "before": None})
+    with pytest.raises(Busy):
+        supervision.open_run(settings, {})
+    dead()
+    with pytest.raises(UnresolvedBefore, match=f"retrain resolve {first.folder.run_id}") as stopped:
+        supervision.open_run(settings, {})
+    assert stopped.value.exit_code == 17
+    chain = supervision._signing(settings, records_root(settings), MODEL)
+    resolve(chain, first.folder.run_id, intent=intent, outcome="applied", by="ann", why="v2 serves")
+    supervision.open_run(settings, {}).close("no_action")
+
+
+def test_a_swap_that_was_closed_unresolved_stops_the_next_run(settings: Settings) -> None:
+    first = supervision.open_run(settings, {})
+    about = {"effect": "swap", "target": "version v2 active"}
+    first.append("intent", {**about, "before": None})
+    unresolved = Effect(effect="swap", sent=True, outcome="unresolved").model_dump(mode="json")
+    first.append("outcome", {**about, **unresolved})
+    first.close("unresolved")
+    with pytest.raises(UnresolvedBefore):
+        supervision.open_run(settings, {})
 
 
 def test_two_runs_of_one_model_cannot_both_be_open(settings: Settings) -> None:
