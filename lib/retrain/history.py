@@ -53,7 +53,8 @@ def unresolved_swap(chain: Chain, *, world: str | None) -> tuple[RunFolder, str]
     """
     for folder in records.of_chain(chain):
         closed = folder.closed if folder.seal is not None else None
-        if (closed is not None and not closed.get("effects")) or folder.opened.get("world") != world:
+        idle = closed is not None and closed.get("effects") == closed.get("unsettled") == []
+        if idle or folder.opened.get("world") != world:
             continue
         for entry in folder.unresolved():
             if entry.body.get("effect") in _TOGGLES:

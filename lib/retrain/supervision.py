@@ -122,6 +122,7 @@ class Supervised:
             "sections": [[section.section, section.outcome] for section in told.sections],
             "deviations": list(told.deviations),
             "effects": [effect.model_dump(mode="json") for effect in told.effects],
+            "unsettled": [entry.body["effect"] for entry in self.folder.unsettled()],
         }
 
     def _write_decision(self, closing: Mapping[str, Any]) -> None:

@@ -20,7 +20,9 @@ def ends(told: Told, outcome: str, code: int) -> Any:
     record = Path(decision["record"])
     assert json.loads((record / "decision.json").read_text()) == decision
     assert all((record / section["notebook"]).exists() for section in decision["sections"])
-    assert sum(effect["sent"] for effect in decision["effects"]) <= len(decision["effects"])
+    names = [effect["effect"] for effect in decision["effects"]]
+    assert all(names.count(name) <= 1 for name in ("swap", "rollback", "incident"))
+    assert names.count("training") <= 2
     Decision.model_validate(decision)
     return decision
 

@@ -1,7 +1,6 @@
 """A canary secret that a person pastes, the environment holds and an error repeats is in no byte of the record."""
 
 import base64
-import os
 import urllib.parse
 
 import pytest
@@ -35,4 +34,3 @@ def test_a_canary_is_in_no_byte_of_the_record(sandbox: Sandbox) -> None:
     found = [(path.name, word) for path in files for word in spelled if word.encode() in path.read_bytes()]
     assert found == []
     assert not [word for word in spelled if word in told.out + told.err]
-    assert CANARY not in os.environ.values()

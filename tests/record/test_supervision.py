@@ -71,6 +71,15 @@ def test_a_swap_that_was_closed_unresolved_stops_the_next_run(settings: Settings
         supervision.open_run(settings, {})
 
 
+def test_a_swap_whose_kernel_died_before_it_told_stops_the_next_run(settings: Settings) -> None:
+    """The run was closed in order, and no outcome stands in its record: the intent alone is enough."""
+    first = supervision.open_run(settings, {})
+    first.append("intent", {"effect": "swap", "target": "version v2 active", "before": None})
+    first.close("error", "the kernel died")
+    with pytest.raises(UnresolvedBefore):
+        supervision.open_run(settings, {})
+
+
 def test_two_runs_of_one_model_cannot_both_be_open(settings: Settings) -> None:
     supervision.open_run(settings, {})
     with pytest.raises(Busy) as busy:

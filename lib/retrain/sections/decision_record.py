@@ -40,7 +40,7 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
     return Verdict(
         section=runbook.LAST,
         outcome=outcome,
-        checks=(*_sections(told), *_effects(facts)),
+        checks=(*_sections(told), *_effects(facts), *_broken(facts)),
         sentence=f"{outcome.replace('_', ' ').capitalize()}: {said}",
         flip=deciding.flip if deciding else "",
     )
@@ -58,6 +58,14 @@ def undo(facts: Facts, run_id: str) -> str:
     if "incident" in changed:
         return "Production is as it was. An incident was opened: close it when its cause is found."
     return "Nothing to undo: production is as it was."
+
+
+def _broken(facts: Facts) -> tuple[Check, ...]:
+    """A run in which a section broke does not read as passed, whatever came before it."""
+    if facts.ended is None:
+        return ()
+    wanted, why = "every section came to its end", facts.reason or "a section broke"
+    return (Check(name="Run", requirement=wanted, observed=facts.ended, status=Status.FAIL, reason=why),)
 
 
 def _deciding(verdicts: tuple[Verdict, ...]) -> Verdict | None:
