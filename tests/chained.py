@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from ledger.small import RUNNER
-from retrain import ledger, records
+from retrain import ledger
 from retrain.ledger import Chain, join_run, open_store, state
-from retrain.opening import new_run_id
-from retrain.records import RunFolder
+from retrain.record import records
+from retrain.record.opening import new_run_id
+from retrain.record.records import RunFolder
 from retrain.settings import Settings
 
 NOW = datetime(2013, 4, 10, 14, tzinfo=UTC)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import httpx
 
 from retrain.acts import Fingerprint
-from retrain.service import Service
+from retrain.service.client import Service
 
 __all__ = ["Entry", "FakeClock", "FakeWorld", "Killed", "Memory"]
 

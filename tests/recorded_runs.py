@@ -10,8 +10,8 @@ from typing import Any
 from chained import append, begun, close
 from retrain.checks import Model
 from retrain.facts import Effect, FeatureDrift, Metrics, Slots, Window
-from retrain.records import RunFolder
-from retrain.replay import room
+from retrain.hindsight.replay import room
+from retrain.record.records import RunFolder
 from retrain.sections import (
     blue_green_deployment,
     evaluation_gate,

@@ -16,7 +16,7 @@ from retrain.effects import Act, ModelLock, perform, recover
 from retrain.errors import RetrainError
 from retrain.facts import Effect
 from retrain.ledger import Busy
-from retrain.service import Service
+from retrain.service.client import Service
 
 BODY = {"model_type": "classifier", "data_version": "latest"}
 SECONDS: dict[str, float] = {"observe_seconds": 4, "poll_seconds": 2}

@@ -18,10 +18,10 @@ from chained import append, begun
 from retrain import sandbox
 from retrain.engine import execute
 from retrain.errors import RetrainError, UsageError
-from retrain.outside import Notifications
 from retrain.redaction import weakness
 from retrain.secrets import Finding, Secrets, gather, scan
 from retrain.settings import Settings, load
+from retrain.settings.outside import Notifications
 
 CANARY = "kEy/9+Zq\"7\\ü%<&'$ tail-4Xw"
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from retrain.answers import Answer, TrainingStatus
 from retrain.effects import Act, EffectName, Level, State
 from retrain.errors import RetrainError
-from retrain.reading import first, text
-from retrain.service import Service
+from retrain.service.answers import Answer, TrainingStatus
+from retrain.service.client import Service
+from retrain.service.reading import first, text
 
 __all__ = [
     "Fingerprint",

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retrain import hindsight, record_commands
+from retrain.commands import hindsight
+from retrain.commands import record as record_commands
 from retrain.errors import RetrainError, UsageError
 
 if TYPE_CHECKING:
-    from retrain.decision import Decision
+    from retrain.record.decision import Decision
     from retrain.settings import Settings
 
 __all__ = ["app", "main"]
@@ -111,8 +112,8 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List the runs, newest first."""
-    from retrain import decision, records
     from retrain.console import print_runs
+    from retrain.record import decision, records
 
     root = records_folder or _records_root(_settings(environment, None, None))
     told = [decision.brief(folder) for folder in records.runs(root, model)]
@@ -130,7 +131,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what a run decided, as its record tells it."""
-    from retrain import decision
+    from retrain.record import decision
 
     folder = _find(run_id, _settings(environment, None, None), records_folder)
     _tell(decision.read(folder), as_json=as_json, code=0)
@@ -194,7 +195,7 @@ def _request(reason: str, priority: str) -> Any:
     from pydantic import ValidationError
 
     from retrain.facts import Request
-    from retrain.provenance import actor
+    from retrain.record.provenance import actor
 
     if not reason.strip():
         if priority:
@@ -207,13 +208,13 @@ def _request(reason: str, priority: str) -> Any:
 
 
 def _records_root(settings: Settings) -> str | Path:
-    from retrain.opening import records_root
+    from retrain.record.opening import records_root
 
     return records_root(settings)
 
 
 def _find(run_id: str, settings: Settings, records_folder: Path | None) -> Any:
-    from retrain import records
+    from retrain.record import records
 
     return records.find(records_folder or _records_root(settings), run_id)
 

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from retrain import runbook
-from retrain.decision import Brief, Decision
+from retrain.record.decision import Brief, Decision
 
 if TYPE_CHECKING:
     from retrain.ledger import Report

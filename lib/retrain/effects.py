@@ -25,11 +25,11 @@ from typing import Any, Literal, Protocol, Self
 
 from filelock import FileLock, Timeout
 
-from retrain.answers import Answer
 from retrain.clock import Clock
 from retrain.errors import RetrainError
 from retrain.facts import Effect
 from retrain.ledger.problems import Busy
+from retrain.service.answers import Answer
 
 __all__ = [
     "LEVELS", "Act", "EffectName", "Entry", "Level", "ModelLock", "Record", "State", "is_refusal", "perform", "recover",

@@ -15,7 +15,7 @@ from retrain.errors import UsageError
 from retrain.settings import Settings
 
 if TYPE_CHECKING:
-    from retrain.service import Service
+    from retrain.service.client import Service
     from retrain.warehouse import Warehouse
 
 __all__ = ["clock", "resolve", "service", "warehouse"]
@@ -33,7 +33,7 @@ def clock(settings: Settings) -> Clock:
 
 def service(settings: Settings) -> Service:
     """Return the client of the mlmonitoring service."""
-    from retrain.service import Service
+    from retrain.service.client import Service
 
     if not settings.service.base_url:
         raise UsageError("service.base_url is not set: name the mlmonitoring service, for example https://host:8443")

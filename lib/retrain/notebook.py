@@ -24,16 +24,16 @@ from retrain.checks import Model, Verdict
 from retrain.clock import Clock
 from retrain.errors import RetrainError
 from retrain.facts import Effect
-from retrain.joining import Joined, join
 from retrain.ledger import TakenOver
-from retrain.opening import NOTEBOOK_VARIABLE
-from retrain.provenance import actor
-from retrain.records import RunFolder
+from retrain.record.joining import Joined, join
+from retrain.record.opening import NOTEBOOK_VARIABLE
+from retrain.record.provenance import actor
+from retrain.record.records import RunFolder
 from retrain.settings import Settings
 
 if TYPE_CHECKING:
     from retrain.effects import Act
-    from retrain.service import Service
+    from retrain.service.client import Service
     from retrain.warehouse import Answer, Production, Warehouse
 
 __all__ = ["Run", "glue", "live", "show", "start"]

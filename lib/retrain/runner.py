@@ -10,20 +10,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from retrain import approvals, decision, environment, runbook, supervision
-from retrain.anchors import Anchors, sinks
+from retrain import environment, runbook
 from retrain.checks import Verdict
-from retrain.decision import Decision
 from retrain.engine import Account, Interrupted, execute
 from retrain.engine.signals import Stop, stop_on_signals
 from retrain.errors import RetrainError, UsageError
-from retrain.evidence import approved_by
 from retrain.facts import Request
 from retrain.ledger import TakenOver
-from retrain.opening import NOTEBOOK_VARIABLE
-from retrain.records import RunFolder
+from retrain.record import approvals, decision, supervision
+from retrain.record.anchors import Anchors, sinks
+from retrain.record.decision import Decision
+from retrain.record.evidence import approved_by
+from retrain.record.opening import NOTEBOOK_VARIABLE
+from retrain.record.records import RunFolder
+from retrain.record.supervision import Supervised
 from retrain.settings import Settings, project_root
-from retrain.supervision import Supervised
 
 __all__ = ["Listener", "resume", "roll_back", "run", "step"]
 

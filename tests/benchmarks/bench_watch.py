@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy
 
+from retrain.hindsight.traffic import judge_watch
 from retrain.sections.post_deploy_monitoring import Policy
 from retrain.statistics.intervals import jaccard_of
 from retrain.statistics.operating import first, rows_of_traffic
-from retrain.traffic import judge_watch
 
 BASELINE, TOLERANCE, REQUESTS, MINUTES = 0.88, 0.05, 100, 30
 EVENT_SHARE = 0.22

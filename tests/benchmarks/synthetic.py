@@ -19,7 +19,7 @@ VERDICT = {
 
 def write_runs(root: Path, count: int) -> None:
     """Write that many runs that opened, decided and closed; nothing is forced to disk, it is not what is measured."""
-    from retrain import records
+    from retrain.record import records
     from retrain.settings import load
 
     settings = load(None, file=ROOT / "parameters" / "sandbox.yaml", assignments=["model=flights"])
@@ -31,7 +31,7 @@ def write_runs(root: Path, count: int) -> None:
 
 
 def _journalled(root: Path, settings: Any, count: int) -> None:
-    from retrain import records
+    from retrain.record import records
 
     for _ in range(count):
         folder = records.create(root, settings, {"by": "ann"})

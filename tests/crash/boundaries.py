@@ -21,7 +21,7 @@ from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]
 
 from retrain.clock import EnvironmentClock
 from retrain.ledger.chain import Chain
-from retrain.service import Service
+from retrain.service.client import Service
 
 __all__ = ["Boundaries", "die_with_parent"]
 

@@ -17,7 +17,7 @@ from retrain.clock import EnvironmentClock
 from retrain.effects import Act
 from retrain.errors import RetrainError
 from retrain.ledger import Chain, FolderStore, PinnedKey, StoreHead, load_signer, make_key, pin, public_pem
-from retrain.service import Service
+from retrain.service.client import Service
 
 __all__ = ["ACTS", "MODEL", "Case", "Keys", "Place", "makes_sense"]
 

@@ -38,7 +38,7 @@ from retrain.ledger import (
     public_pem,
     save_pinned,
 )
-from retrain.records import write_atomically
+from retrain.record.records import write_atomically
 
 __all__ = ["WRITERS", "Kill", "kill_once", "main", "say", "whole"]
 

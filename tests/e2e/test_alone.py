@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from retrain import decision, records, runbook
+from retrain import runbook
+from retrain.record import decision, records
 
 from .conftest import ROOT, Sandbox
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from retrain.decision import Decision
+from retrain.record.decision import Decision
 
 from .conftest import Sandbox, Told
 

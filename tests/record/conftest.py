@@ -9,9 +9,9 @@ import pytest
 from ledger.conftest import s3  # noqa: F401 (a fixture)
 from retrain.checks import Verdict
 from retrain.ledger import join_run, load_signer, make_key, pin, public_pem, save_pinned
-from retrain.records import chain_of
+from retrain.record.records import chain_of
+from retrain.record.supervision import Supervised
 from retrain.settings import Settings, load
-from retrain.supervision import Supervised
 
 ROOT = Path(__file__).parents[2]
 MODEL = "flights"

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from record.conftest import say
-from retrain import approvals, records, supervision
 from retrain.clock import EnvironmentClock
 from retrain.effects import Act, perform
 from retrain.errors import UsageError
-from retrain.evidence import approved_by
 from retrain.ledger import make_key
-from retrain.opening import records_root
-from retrain.records import RunFolder
+from retrain.record import approvals, records, supervision
+from retrain.record.evidence import approved_by
+from retrain.record.opening import records_root
+from retrain.record.records import RunFolder
+from retrain.record.supervision import Supervised
 from retrain.settings import Settings
-from retrain.supervision import Supervised
 
 
 def newest(settings: Settings) -> RunFolder:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from record.conftest import say
-from retrain import decision, records, runner, supervision
+from retrain import runner
 from retrain.engine import Account
 from retrain.engine.account import Status
 from retrain.errors import RetrainError
-from retrain.opening import records_root
-from retrain.records import RunFolder
+from retrain.record import decision, records, supervision
+from retrain.record.opening import records_root
+from retrain.record.records import RunFolder
 from retrain.settings import Settings
 
 OUTCOMES = {"when_to_retrain": "no_action", "prerequisites": "blocked", "blue_green_deployment": "swapped"}

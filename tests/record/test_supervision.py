@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from record.conftest import MODEL, say, settings_in
-from retrain import decision, records, signing, supervision, verifying
-from retrain.anchors import sinks
 from retrain.errors import RetrainError, UsageError
 from retrain.facts import Effect
 from retrain.ledger import Busy, LedgerError, TakenOver, resolve
-from retrain.opening import records_root
+from retrain.record import decision, records, signing, supervision, verifying
+from retrain.record.anchors import sinks
+from retrain.record.opening import records_root
+from retrain.record.supervision import UnresolvedBefore
 from retrain.settings import Settings
-from retrain.supervision import UnresolvedBefore
 
 
 def verified(settings: Settings) -> str:
@@ -186,7 +186,7 @@ def test_who_starts_again_from_the_top_leaves_the_former_run(settings: Settings)
 
 
 def test_the_signing_process_answers_in_json_even_when_it_refuses() -> None:
-    command = [sys.executable, "-m", "retrain.signing", "dance"]
+    command = [sys.executable, "-m", "retrain.record.signing", "dance"]
     done = subprocess.run(command, input="{}", capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"] == "UsageError"
@@ -194,7 +194,7 @@ def test_the_signing_process_answers_in_json_even_when_it_refuses() -> None:
 
 def test_a_kernel_never_loads_a_key() -> None:
     """What a notebook imports does not import what reads private keys."""
-    code = "import sys, retrain.notebook; sys.exit('retrain.keyring' in sys.modules)"
+    code = "import sys, retrain.notebook; sys.exit('retrain.record.keyring' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
 
 

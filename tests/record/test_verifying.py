@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from record.conftest import MODEL, say
-from retrain import supervision, verifying
 from retrain.errors import UsageError
+from retrain.record import supervision, verifying
 from retrain.settings import Settings
 
 

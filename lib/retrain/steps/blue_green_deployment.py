@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from retrain.acts import Fingerprint, Scores, swap_act
-from retrain.evidence import approved_by
 from retrain.facts import Effect, Slots
+from retrain.record.evidence import approved_by
 from retrain.sections import blue_green_deployment, staging_smoke_tests
 from retrain.steps import staging_smoke_tests as smoke
 from retrain.warehouse import Answer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from retrain import decision
 from retrain.checks import Verdict
+from retrain.record import decision
 from retrain.sections.decision_record import Facts
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from retrain import pictures
-from retrain.answers import TrainingStatus
 from retrain.checks import Evidence
 from retrain.pictures import Picture
+from retrain.service.answers import TrainingStatus
 
 if TYPE_CHECKING:
     from retrain.notebook import Run

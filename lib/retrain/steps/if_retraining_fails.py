@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from retrain import history
 from retrain.acts import incident_act, incident_id
-from retrain.answers import TrainingStatus
 from retrain.facts import Effect
-from retrain.opening import records_root
-from retrain.provenance import actor
+from retrain.record import history
+from retrain.record.opening import records_root
+from retrain.record.provenance import actor
 from retrain.sections import if_retraining_fails as rules
+from retrain.service.answers import TrainingStatus
 
 if TYPE_CHECKING:
     from retrain.notebook import Run

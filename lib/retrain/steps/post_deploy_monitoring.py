@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from retrain import pictures
 from retrain.facts import Window
 from retrain.pictures import Picture
-from retrain.records import RunFolder
+from retrain.record.records import RunFolder
 from retrain.sections.post_deploy_monitoring import Facts, decide
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from retrain import records
+from retrain.record import records
 from retrain.warehouse import Profile
 
 if TYPE_CHECKING:

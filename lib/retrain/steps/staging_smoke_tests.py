@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from retrain import pictures
-from retrain.answers import Smoke
 from retrain.facts import Slots
 from retrain.pictures import Picture
 from retrain.sections import staging_smoke_tests as rules
+from retrain.service.answers import Smoke
 from retrain.warehouse import Answer
 
 if TYPE_CHECKING:

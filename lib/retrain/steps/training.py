@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retrain.acts import training_act
-from retrain.answers import TrainingStatus
 from retrain.errors import RetrainError
 from retrain.facts import Effect, Remedy
 from retrain.sections import if_retraining_fails
 from retrain.sections import training as rules
+from retrain.service.answers import TrainingStatus
 
 if TYPE_CHECKING:
     from retrain.notebook import Run

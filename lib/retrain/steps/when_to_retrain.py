@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from retrain import history, pictures
+from retrain import pictures
 from retrain.checks import Evidence
 from retrain.errors import UsageError
 from retrain.facts import FeatureDrift, Request, Window
-from retrain.opening import records_root
 from retrain.pictures import Picture
+from retrain.record import history
+from retrain.record.opening import records_root
 from retrain.steps.reference import frozen_profile
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The command line's larger groups, mounted by ``retrain.cli``."""

@@ -1,0 +1,160 @@
+"""One recorded decision under another policy: what it would have been, and why it is another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from retrain import runbook
+from retrain.checks import Instant, Model, Verdict
+from retrain.errors import UsageError
+from retrain.hindsight.replay import MISSING, RELATED, Recorded, RunFacts, decided, policy_of
+from retrain.settings import Settings
+
+__all__ = [
+    "UNKNOWN",
+    "Flip",
+    "FlippedCheck",
+    "Policies",
+    "decided_under",
+    "flips_of",
+    "gathered_otherwise",
+    "not_known",
+]
+
+UNKNOWN = "unknown"
+"""Stands where the recorded facts end before the other policy's decision."""
+
+Policies = Mapping[str, dict[str, Any]]
+"""Each section's policy as JSON, by the section's name."""
+
+GATHERED: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "when_to_retrain": ("f1_window_days", "drift_window_days"),
+    "prerequisites": ("quality_window_hours", "blocking_severities"),
+    "training": ("model_type", "data_version", "extra_body", "deadline_minutes"),
+    "staging_smoke_tests": ("sample_predictions", "sample_window_days", "concurrency", "warm_up_requests"),
+    "blue_green_deployment": ("observe_seconds",),
+    "rollback": ("observe_seconds",),
+    "if_retraining_fails": ("incident_severity",),
+})  # fmt: skip
+"""Parameters by which facts were gathered: another value would have brought other facts, which nobody has."""
+
+
+class FlippedCheck(Model):
+    """One check that has another status under the other policy; a check that is not there has none."""
+
+    name: str
+    before: str
+    after: str
+    reason: str = ""
+
+
+class Flip(Model):
+    """One decision that comes out otherwise. ``by_policy`` is False where the rules of today alone make it differ."""
+
+    run_id: str
+    model: str
+    at: Instant | None
+    section: str
+    attempt: int
+    before: str
+    after: str
+    checks: tuple[FlippedCheck, ...]
+    changes: tuple[str, ...]
+    by_policy: bool
+    reached: bool
+    sentence: str
+
+
+def decided_under(recorded: Recorded, settings: Settings, *, run_id: str) -> Verdict | None:
+    """Decide again; None for the page that sums up the run, and for the related runbooks, which have no policy here."""
+    if recorded.section == runbook.LAST or recorded.section in RELATED:
+        return None
+    policy = settings.policy(recorded.section)
+    try:
+        return decided(recorded._replace(facts=_as_far_as(recorded, policy)), policy)
+    except ValueError as error:
+        told = " ".join(str(error).split())
+        raise UsageError(f"{run_id}: the recorded facts of {recorded.section} do not read: {told}") from error
+
+
+def _as_far_as(recorded: Recorded, policy: Any) -> dict[str, Any]:
+    """Return the facts that the policy would have waited for: a shorter watch sees fewer windows."""
+    facts = recorded.facts
+    if recorded.section != "post_deploy_monitoring" or not facts.get("swapped_at") or not facts.get("windows"):
+        return facts
+    end = datetime.fromisoformat(facts["swapped_at"]) + timedelta(minutes=policy.watch_minutes)
+    seen = [window for window in facts["windows"] if datetime.fromisoformat(window["window_end"]) <= end]
+    return facts if len(seen) == len(facts["windows"]) else {**facts, "windows": seen}
+
+
+def not_known(old: Recorded, new: Verdict) -> bool:
+    """Whether the facts end before the other policy's decision: a longer watch, or an act that was never sent."""
+    if new.outcome == old.outcome:
+        return False
+    never_sent = (old.facts.get("effect") or {"sent": True}).get("sent") is False
+    return new.outcome not in runbook.section(new.section).leads_to or never_sent
+
+
+def flips_of(run: RunFacts, made: Sequence[Verdict | None], other: Policies, passed: int) -> list[Flip]:
+    """Return the decisions that differ; ``reached`` is False where the run would have ended or turned off before."""
+    found, place = [], 0
+    for recorded, verdict in zip(run.verdicts, made, strict=True):
+        if verdict is None:
+            continue
+        place += 1
+        if verdict.outcome == recorded.outcome:
+            continue
+        unknown = not_known(recorded, verdict)
+        found.append(
+            Flip(
+                run_id=run.run_id,
+                model=run.model,
+                at=run.at,
+                section=recorded.section,
+                attempt=recorded.attempt,
+                before=recorded.outcome,
+                after=UNKNOWN if unknown else verdict.outcome,
+                checks=_flipped_checks(recorded, verdict),
+                changes=_changes(recorded, other[recorded.section]),
+                by_policy=decided(recorded).outcome == recorded.outcome,
+                reached=place <= passed + unknown,
+                sentence=verdict.sentence,
+            )
+        )
+    return found
+
+
+def _flipped_checks(recorded: Recorded, verdict: Verdict) -> tuple[FlippedCheck, ...]:
+    before = {check["name"]: check["status"] for check in recorded.verdict["checks"]}
+    after = {check.name: check for check in verdict.checks}
+    names = dict.fromkeys((*before, *after))
+    status = {name: after[name].status.value if name in after else MISSING for name in names}
+    return tuple(
+        FlippedCheck(
+            name=name,
+            before=before.get(name, MISSING),
+            after=status[name],
+            reason=after[name].reason if name in after else "",
+        )
+        for name in names
+        if before.get(name, MISSING) != status[name]
+    )
+
+
+def _changes(recorded: Recorded, other: dict[str, Any]) -> tuple[str, ...]:
+    """Name the parameters of the section that the other policy sets otherwise."""
+    then = policy_of(recorded).model_dump(mode="json")
+    return tuple(f"{name}: {then[name]} → {value}" for name, value in other.items() if then[name] != value)
+
+
+def gathered_otherwise(run: RunFacts, other: Policies) -> set[str]:
+    """Return a sentence for each parameter that would have brought other facts than those recorded."""
+    return {
+        f"{told.section}.{name} is {other[told.section][name]}, but the facts were gathered with {told.policy[name]}"
+        for told in run.verdicts
+        for name in GATHERED.get(told.section, ())
+        if name in told.policy and told.policy[name] != other[told.section][name]
+    }

@@ -1,0 +1,241 @@
+"""Past decisions made again: from the facts and the policy that a run recorded, is the verdict still the same?
+
+``facts_of`` is the one place that knows where a run keeps them. A replay shows that the rules still say what they said;
+that nobody changed the record is for ``verify`` to show.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
+
+from retrain import runbook
+from retrain.checks import Model, Verdict
+from retrain.errors import UsageError, nearest
+from retrain.record import records
+from retrain.record.records import RunFolder
+
+__all__ = [
+    "MISSING",
+    "RELATED",
+    "Difference",
+    "Recorded",
+    "Replayed",
+    "ReplayedAll",
+    "ReplayedVerdict",
+    "RunFacts",
+    "decided",
+    "facts_of",
+    "policy_of",
+    "print_replay",
+    "replay",
+    "replay_all",
+    "room",
+]
+
+Result = Literal["identical", "different", "empty"]
+
+MISSING = "(missing)"
+"""Stands in a difference where one side has nothing at all; null stays null."""
+
+RELATED = ("model_drift", "data_quality")
+"""The runbooks that the runbook links to: notebooks of their own, whose verdicts are recorded too."""
+
+
+_EXIT_CODES: Mapping[Result, int] = {"identical": 0, "different": 1, "empty": 5}
+
+
+class Recorded(NamedTuple):
+    """One verdict as the record holds it: JSON values, nothing validated."""
+
+    section: str
+    attempt: int
+    facts: dict[str, Any]
+    policy: dict[str, Any]
+    verdict: dict[str, Any]
+
+    @property
+    def outcome(self) -> str:
+        """The outcome that was recorded."""
+        return str(self.verdict.get("outcome"))
+
+
+class RunFacts(NamedTuple):
+    """A run's verdicts in the order they were reached, and its instant on the environment's clock (None: not told)."""
+
+    run_id: str
+    model: str
+    at: datetime | None
+    verdicts: tuple[Recorded, ...]
+
+
+class Difference(Model):
+    """One place in which the verdict of today differs: a path such as ``checks.0.status``, and both values as JSON."""
+
+    path: str
+    recorded: Any
+    recomputed: Any
+
+
+class ReplayedVerdict(Model):
+    """One verdict made again. No differences: identical."""
+
+    section: str
+    attempt: int
+    outcome: str
+    differences: tuple[Difference, ...] = ()
+
+
+class Replayed(Model):
+    """One run made again. A run without verdicts is ``empty``, which is not ``identical``."""
+
+    run_id: str
+    model: str
+    status: Result
+    verdicts: tuple[ReplayedVerdict, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 identical, 1 different, 5 empty."""
+        return _EXIT_CODES[self.status]
+
+
+class ReplayedAll(Model):
+    """Every run made again: ``different`` where any is; ``empty`` where no run holds a verdict."""
+
+    status: Result
+    verdicts: int
+    runs: tuple[Replayed, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 identical, 1 different, 5 empty."""
+        return _EXIT_CODES[self.status]
+
+
+def replay(folder: RunFolder) -> Replayed:
+    """Decide everything again that ``folder`` recorded, and say where a verdict differs. Damage raises LedgerError."""
+    told = facts_of(folder)
+    verdicts = tuple(_replayed(recorded) for recorded in told.verdicts)
+    return Replayed(run_id=told.run_id, model=told.model, status=_status(verdicts), verdicts=verdicts)
+
+
+def replay_all(root: str | Path, model: str | None = None) -> ReplayedAll:
+    """Replay every run below ``root``, of one model or of all, newest first."""
+    runs = tuple(replay(folder) for folder in records.runs(root, model))
+    verdicts = [verdict for run in runs for verdict in run.verdicts]
+    return ReplayedAll(status=_status(verdicts), verdicts=len(verdicts), runs=runs)
+
+
+def facts_of(folder: RunFolder) -> RunFacts:
+    """Return what ``folder`` recorded of each verdict. An entry that does not read, or is missing, is an error."""
+    bodies, opened = folder.bodies("verdict"), folder.opened.get("now")
+    try:
+        at = datetime.fromisoformat(opened) if opened else None
+        verdicts = tuple(_recorded(body) for body in bodies)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder.path}: an entry does not hold facts, policy and verdict ({error!r})") from error
+    return RunFacts(folder.run_id, folder.model, at, verdicts)
+
+
+def decided(recorded: Recorded, policy: Any = None) -> Verdict:
+    """Decide ``recorded`` again, under ``policy`` or under the one it was decided with.
+
+    Raises ValueError where facts or policy are not what the section's types can read, UsageError for no such section.
+    """
+    section = room(recorded.section)
+    facts = section.Facts.model_validate(recorded.facts)
+    in_force = policy_of(recorded) if policy is None else policy
+    verdict: Verdict = section.decide(facts, in_force)
+    return verdict
+
+
+def policy_of(recorded: Recorded) -> Any:
+    """Return the policy that was in force. Raises ValueError where today's type cannot read it."""
+    return _policy(recorded.section, json.dumps(recorded.policy))
+
+
+@functools.lru_cache(maxsize=64)
+def _policy(section: str, recorded: str) -> Any:
+    """Return a policy from its JSON. The same one is in force for many runs, and a cron expression is slow to judge."""
+    return room(section).Policy.model_validate_json(recorded)
+
+
+def room(section: str) -> ModuleType:
+    """Return the module with the Facts, Policy and ``decide`` of ``section``; an unknown one is a UsageError."""
+    names = [known.name for known in runbook.SECTIONS]
+    if section not in (*names, *RELATED):
+        raise UsageError(f"there is no section {section!r}.{nearest(section, names)}")
+    package = "retrain.sections.related" if section in RELATED else "retrain.sections"
+    return importlib.import_module(f"{package}.{section}")
+
+
+def print_replay(replayed: Replayed | ReplayedAll) -> None:
+    """Print every difference, and one line that says what was replayed."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    runs = replayed.runs if isinstance(replayed, ReplayedAll) else (replayed,)
+    console = Console(highlight=False, soft_wrap=True)
+    for run in runs:
+        for verdict in run.verdicts:
+            for difference in verdict.differences:
+                console.print(f"[bold]{run.run_id}[/] {escape(verdict.section)} {escape(difference.path)}")
+                console.print(f"  recorded  {escape(str(difference.recorded))}")
+                console.print(f"  today     {escape(str(difference.recomputed))}")
+    console.print(_said(replayed.status, runs))
+
+
+def _said(status: Result, runs: Iterable[Replayed]) -> str:
+    told = list(runs)
+    verdicts = [verdict for run in told for verdict in run.verdicts]
+    different = sum(bool(verdict.differences) for verdict in verdicts)
+    empty = sum(run.status == "empty" for run in told)
+    without = f"; {empty:,} of the runs hold no verdict" if empty else ""
+    return f"{status}: {len(verdicts):,} verdicts of {len(told):,} runs, {different:,} of them different{without}"
+
+
+def _replayed(recorded: Recorded) -> ReplayedVerdict:
+    try:
+        today = decided(recorded).model_dump(mode="json")
+        differences = tuple(_differences("", recorded.verdict, today))
+    except (ValueError, ArithmeticError, UsageError) as error:
+        told = " ".join(str(error).split())
+        differences = (Difference(path="", recorded=recorded.outcome, recomputed=f"cannot be decided again: {told}"),)
+    return ReplayedVerdict(
+        section=recorded.section, attempt=recorded.attempt, outcome=recorded.outcome, differences=differences
+    )
+
+
+def _differences(path: str, recorded: Any, today: Any) -> Iterator[Difference]:
+    """Walk both values together; a name or an item that one side lacks is a difference, null is a value."""
+    if isinstance(recorded, dict) and isinstance(today, dict):
+        for name in dict.fromkeys((*recorded, *today)):
+            yield from _differences(_under(path, name), recorded.get(name, MISSING), today.get(name, MISSING))
+    elif isinstance(recorded, list) and isinstance(today, list):
+        for place in range(max(len(recorded), len(today))):
+            here, there = (side[place] if place < len(side) else MISSING for side in (recorded, today))
+            yield from _differences(_under(path, place), here, there)
+    elif type(recorded) is not type(today) or recorded != today:
+        yield Difference(path=path, recorded=recorded, recomputed=today)
+
+
+def _under(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
+def _status(verdicts: Iterable[ReplayedVerdict]) -> Result:
+    told = [bool(verdict.differences) for verdict in verdicts]
+    return "different" if any(told) else "identical" if told else "empty"
+
+
+def _recorded(body: Mapping[str, Any]) -> Recorded:
+    verdict = dict(body["verdict"])
+    section = str(body.get("section", verdict.get("section")))
+    return Recorded(section, int(body.get("attempt", 1)), dict(body["facts"]), dict(body["policy"]), verdict)

@@ -1,0 +1,1 @@
+"""The mlmonitoring service: how it is asked, what became of a request, and what its answers say."""

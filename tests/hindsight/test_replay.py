@@ -1,0 +1,190 @@
+"""A past decision is made again from its record: identical, or the difference is shown. Empty is never identical."""
+
+import json
+
+import pytest
+
+from chained import append, begun
+from recorded_runs import NOW, body_of, ready, record, section, trigger, whole_run
+from retrain.errors import UsageError
+from retrain.facts import Effect, FeatureDrift
+from retrain.hindsight import replay
+from retrain.hindsight.replay import MISSING, Difference, ReplayedAll
+from retrain.ledger import LedgerError
+from retrain.record import records
+from retrain.sections import decision_record, when_to_retrain
+from retrain.sections.related import model_drift
+
+
+def only(replayed):
+    """The differences of the first verdict that has some."""
+    return next(verdict.differences for verdict in replayed.verdicts if verdict.differences)
+
+
+def doctored(tmp_path, change):
+    """A run of one trigger whose body was changed after it was decided."""
+    return replay.replay(record(tmp_path, [trigger()], change=change))
+
+
+def test_a_whole_run_is_identical(tmp_path):
+    """Every section of a run, its decision record and a related runbook among them, decides as it did."""
+    told = whole_run()
+    verdicts = tuple(replay.room(name).decide(facts, policy) for name, facts, policy in told)
+    effects = (Effect(effect="swap", sent=True, outcome="applied", observed_by="attested"),)
+    page = section("decision_record", decision_record.Facts(verdicts=verdicts, effects=effects))
+    drift = (FeatureDrift(feature="x", psi=0.4, reference_rows=900, current_rows=900),)
+    period = model_drift.Period(start=NOW, end=NOW, features=drift)
+    related = section("model_drift", model_drift.Facts(now=NOW, periods=(period,)))
+    found = replay.replay(record(tmp_path, [*told, page, related]))
+    assert (found.status, found.exit_code, len(found.verdicts)) == ("identical", 0, 9)
+    assert [verdict.outcome for verdict in found.verdicts[:3]] == ["retrain", "ready", "trained"]
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (lambda told: told.update(outcome="no_action"), ("outcome", "no_action", "retrain")),
+        (lambda told: told["checks"][0].update(status="FAIL"), ("checks.0.status", "FAIL", "PASS")),
+        (lambda told: told.pop("flip"), ("flip", MISSING, None)),
+        (lambda told: told.update(extra=None), ("extra", None, MISSING)),
+        (lambda told: told["checks"].pop(), ("checks.3", MISSING, None)),
+        (lambda told: told.update(deviations=None), ("deviations", None, [])),
+        (lambda told: told.update(section="training"), ("section", "training", "when_to_retrain")),
+    ],
+    ids=["outcome", "check", "name gone", "name added", "check gone", "null is no list", "section"],
+)
+def test_a_doctored_verdict_is_shown(tmp_path, change, difference):
+    """Whatever was changed in a verdict is a difference at its own place, and only there."""
+    found = doctored(tmp_path, lambda body: change(body["verdict"]))
+    (shown,) = only(found)
+    path, recorded, recomputed = difference
+    assert (found.status, found.exit_code) == ("different", 1)
+    assert (shown.path, shown.recorded) == (path, recorded)
+    assert recomputed is None or shown.recomputed == recomputed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body["facts"].update(f1=0.85),
+        lambda body: body["policy"].update(f1_drop_tolerance=0.08),
+    ],
+    ids=["facts", "policy"],
+)
+def test_doctored_facts_and_policies_change_the_verdict(tmp_path, change):
+    """A drop of exactly 0.05, or a tolerance of exactly the drop, is no trigger: the recorded retraining stands out."""
+    assert Difference(path="outcome", recorded="retrain", recomputed="no_action") in only(doctored(tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda body: body["facts"].update(f1="good"), "valid number"),
+        (lambda body: body["facts"].update(f2=1.0), "f2"),
+        (lambda body: body["facts"].pop("now"), "now"),
+        (lambda body: body["policy"].update(schedule="never"), "cron"),
+        (lambda body: body.update(section="when_to_retire"), "Did you mean"),
+    ],
+    ids=["type", "unknown", "missing", "policy", "section"],
+)
+def test_what_does_not_read_is_different(tmp_path, change, says):
+    """Facts, policies and sections that today's types do not know are shown, never passed over."""
+    (shown,) = only(doctored(tmp_path, change))
+    assert shown.recomputed.startswith("cannot be decided again")
+    assert says in shown.recomputed
+
+
+def test_facts_of_an_older_release_may_lack_what_came_later(tmp_path):
+    """A name with a default may be missing in facts and in policies."""
+
+    def older(body):
+        body["facts"].pop("request")
+        body["policy"].pop("cooldown_hours")
+
+    assert doctored(tmp_path, older).status == "identical"
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, True), (1, 1.0), (None, MISSING), ([], {}), ("", None)])
+def test_values_of_another_type_differ(one, other):
+    """1, 1.0 and true are three values, and null is not nothing."""
+    assert list(replay._differences("rows", one, other)) == [Difference(path="rows", recorded=one, recomputed=other)]
+
+
+def test_a_run_without_verdicts_is_empty(tmp_path):
+    """No verdict is nothing to hold against: empty, with an exit code of its own."""
+    found = replay.replay(record(tmp_path, []))
+    assert (found.status, found.exit_code, found.verdicts) == ("empty", 5, ())
+
+
+def test_no_runs_at_all_are_empty(tmp_path):
+    """An empty folder is never identical; a run without verdicts beside an identical one does no harm."""
+    assert replay.replay_all(tmp_path).exit_code == 5
+    record(tmp_path, [])
+    assert replay.replay_all(tmp_path).status == "empty"
+    record(tmp_path, [trigger()])
+    assert replay.replay_all(tmp_path).status == "identical"
+
+
+def test_one_different_run_makes_all_different(tmp_path):
+    """The worst run decides; a model may be replayed alone; the result survives JSON."""
+    record(tmp_path, [trigger()], model="one")
+    record(tmp_path, [trigger()], model="two", change=lambda body: body["verdict"].update(sentence="Retrain."))
+    found = replay.replay_all(tmp_path)
+    assert (found.status, found.exit_code, found.verdicts) == ("different", 1, 2)
+    assert replay.replay_all(tmp_path, "one").status == "identical"
+    assert ReplayedAll.model_validate_json(found.model_dump_json()) == found
+
+
+@pytest.mark.parametrize("damage", ["cut", "removed", "another"])
+def test_damage_is_an_error(tmp_path, damage):
+    """A verdict that was cut out, cut short or replaced is never overlooked."""
+    folder = record(tmp_path, [trigger(), ready()])
+    entries = sorted((tmp_path / "flights" / "entries").iterdir())
+    verdict = entries[2]
+    {
+        "cut": lambda: verdict.write_bytes(verdict.read_bytes()[:40]),
+        "removed": verdict.unlink,
+        "another": lambda: verdict.write_bytes(entries[1].read_bytes()),
+    }[damage]()
+    with pytest.raises(LedgerError, match=r"0000000[34]"):
+        replay.replay(records.at(tmp_path, "flights", folder.run_id))
+
+
+def test_a_verdict_without_facts_is_an_error(tmp_path):
+    """An entry that holds a verdict alone cannot be replayed, and says so."""
+    folder = record(tmp_path, [trigger()], change=lambda body: body.pop("facts"))
+    with pytest.raises(UsageError, match="facts, policy and verdict"):
+        replay.replay(folder)
+
+
+def test_words_in_a_body_are_not_taken_for_a_kind(tmp_path):
+    """Only an entry's own kind counts."""
+    folder = begun(tmp_path, "flights", {})
+    append(folder, "note", {"says": {"kind": "verdict"}})
+    append(folder, "verdict", body_of(*trigger()))
+    assert len(replay.facts_of(folder).verdicts) == 1
+
+
+def test_facts_of_tells_the_instant(tmp_path):
+    """The environment's instant comes from the opening; None where it was not told."""
+    assert replay.facts_of(record(tmp_path, [])).at == NOW
+    assert replay.facts_of(record(tmp_path, [], at=None)).at is None
+
+
+def test_the_differences_are_printed_whole(tmp_path, capsys):
+    """Each difference has its run, section and place, uncut, and the last line counts."""
+    sentence = "Retrain: " + "because " * 40
+    found = doctored(tmp_path, lambda body: body["verdict"].update(sentence=sentence))
+    replay.print_replay(found)
+    told = capsys.readouterr().out
+    assert f"{found.run_id} when_to_retrain sentence" in told
+    assert sentence.strip() in told
+    assert told.splitlines()[-1] == "different: 1 verdicts of 1 runs, 1 of them different"
+
+
+def test_decisions_under_another_policy(tmp_path):
+    """``decided`` takes the policy given in place of the recorded one."""
+    recorded = replay.facts_of(record(tmp_path, [trigger()])).verdicts[0]
+    assert json.loads(json.dumps(recorded.policy)) == recorded.policy
+    assert replay.decided(recorded).outcome == "retrain"
+    assert replay.decided(recorded, when_to_retrain.Policy(f1_drop_tolerance=0.08)).outcome == "no_action"
