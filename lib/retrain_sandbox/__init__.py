@@ -19,10 +19,10 @@ def connect(home: Path, *, start: bool) -> World:
     ``start``: bring it up when it is not (the first time this builds the data and applies the scenario ``f1_drop``).
     SandboxDown (exit 2) when it is down and ``start`` is False; SandboxError (exit 1) when it cannot be started.
     """
-    from retrain_sandbox import lifecycle  # late: psutil and friends cost time that a reader of World need not pay
+    from retrain_sandbox import lifecycle, servers  # late: psutil and friends, which a reader of World need not pay for
 
     home = home.resolve()
-    if lifecycle.is_up(home):
+    if servers.are_up(home):
         world = read(home)
         if world.scenario or not start:
             return world

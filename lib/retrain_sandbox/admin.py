@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from retrain_sandbox import state
-from retrain_sandbox.data import transactions_parquet
+from retrain_sandbox.cache import transactions_parquet
 from retrain_sandbox.errors import SandboxDown, SandboxError
 
 __all__ = ["empty", "execute", "health", "load", "restore_transactions"]

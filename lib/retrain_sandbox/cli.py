@@ -14,6 +14,7 @@ from rich.table import Table
 
 from retrain.errors import RetrainError
 from retrain_sandbox import lifecycle, state
+from retrain_sandbox.servers import Progress
 from retrain_sandbox.world import World
 
 __all__ = ["app"]
@@ -73,7 +74,7 @@ def scenario(
     _show_world(changed, as_json)
 
 
-def _work(act: Callable[[Path, lifecycle.Progress], T], home: Path | None, *, quiet: bool = False) -> T:
+def _work(act: Callable[[Path, Progress], T], home: Path | None, *, quiet: bool = False) -> T:
     """Run ``act`` with the home and a way to tell progress; an error becomes one line and its exit code."""
     place = (home or state.default_home()).expanduser().resolve()
     console = Console(stderr=True)

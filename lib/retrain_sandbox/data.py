@@ -6,14 +6,9 @@ the label is known at the gate, and that moment (UTC, as of 2013) is the row's `
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-
-__all__ = ["CATEGORIES", "FEATURES", "LATE_MINUTES", "NUMBERS", "transactions_parquet"]
+__all__ = ["CATEGORIES", "FEATURES", "LATE_MINUTES", "NUMBERS"]
 
 LATE_MINUTES = 45
-FILE = "transactions-1.parquet"  # count up when the rows change: old caches are then left alone
 
 NUMBERS = {
     "departure_delay_minutes": "at the gate in New York; negative is early",
@@ -30,21 +25,3 @@ NUMBERS = {
 }
 CATEGORIES = {"origin": "EWR, JFK or LGA", "carrier": "two letters"}
 FEATURES = (*NUMBERS, *CATEGORIES)  # in the order of the table's columns
-
-
-def transactions_parquet(cache: Path) -> Path:
-    """Return the parquet file of all TRANSACTIONS under ``cache``, built when it is not there yet."""
-    path = cache / FILE
-    if path.is_file():
-        return path
-    cache.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=cache, prefix=f".{FILE}.")
-    os.close(handle)
-    try:
-        from retrain_sandbox import flights  # late: pandas is needed once, not at every start
-
-        flights.write(Path(temporary))
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path

@@ -37,12 +37,13 @@ def _train(home: Path, watermark: datetime, trained_at: datetime) -> Model:
     import pyarrow.parquet as pq
     from threadpoolctl import threadpool_limits
 
-    from retrain_sandbox import data, table, training
+    from retrain_sandbox import table, training
+    from retrain_sandbox.cache import transactions_parquet
 
     start = (pd.Timestamp(watermark) - pd.DateOffset(months=MONTHS)).to_pydatetime()
     arrived = "ingestion_timestamp"
     span = [(arrived, ">=", start.replace(tzinfo=None)), (arrived, "<", watermark.replace(tzinfo=None))]
-    rows: pa.Table = pq.read_table(data.transactions_parquet(state.cache_directory(home)), filters=span)
+    rows: pa.Table = pq.read_table(transactions_parquet(state.cache_directory(home)), filters=span)
     with threadpool_limits(1):
         return training.train_directly(
             table.from_arrow(rows), training.Plan(start=start, end=watermark, now=trained_at)

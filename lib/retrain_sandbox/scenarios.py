@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from retrain.errors import UsageError, nearest
-from retrain_sandbox import admin, clock, conditions, history, lifecycle, metrics, models, slots, state, world
+from retrain_sandbox import admin, clock, conditions, history, metrics, models, servers, slots, state, world
 from retrain_sandbox.conditions import Conditions, Lookup, SearchSpace, Serving, Traffic, Training
 from retrain_sandbox.history import Quality
 from retrain_sandbox.production import production
@@ -233,4 +233,4 @@ def _switch(home: Path, called: str) -> None:
         if said is not None and said.get("model") == called:
             return
         time.sleep(0.02)
-    lifecycle.restart_service(home)
+    servers.restart_service(home)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrain_sandbox import state
-from retrain_sandbox.data import transactions_parquet
+from retrain_sandbox.cache import transactions_parquet
 from retrain_sandbox.world import DATABASE, SCHEMA
 
 if TYPE_CHECKING:

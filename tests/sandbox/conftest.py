@@ -27,7 +27,7 @@ def sandbox_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def sandbox_home(tmp_path_factory: pytest.TempPathFactory, sandbox_cache: Path) -> Iterator[Path]:
     """A home whose warehouse runs; no service, no scenario. Leave the tables as you found them."""
     home = tmp_path_factory.mktemp("sandbox")
-    lifecycle.up(home, servers=("warehouse",))
+    lifecycle.up(home, only=("warehouse",))
     yield home
     lifecycle.down(home)
 

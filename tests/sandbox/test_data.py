@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retrain_sandbox import data
+from retrain_sandbox import cache, data
 
 
 @pytest.fixture(scope="module")
 def rows(sandbox_cache: Path) -> pd.DataFrame:
-    return pd.read_parquet(data.transactions_parquet(sandbox_cache))
+    return pd.read_parquet(cache.transactions_parquet(sandbox_cache))
 
 
 def test_every_usable_flight_is_a_row_in_order_of_arrival(rows: pd.DataFrame) -> None:
@@ -58,9 +58,9 @@ def test_the_label_is_known_and_rare(rows: pd.DataFrame) -> None:
 
 
 def test_the_file_is_built_once(sandbox_cache: Path) -> None:
-    first = data.transactions_parquet(sandbox_cache)
+    first = cache.transactions_parquet(sandbox_cache)
     built = first.stat().st_mtime_ns
-    assert data.transactions_parquet(sandbox_cache) == first
+    assert cache.transactions_parquet(sandbox_cache) == first
     assert first.stat().st_mtime_ns == built
 
 
@@ -72,5 +72,5 @@ def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(flights, "write", broken)
     with pytest.raises(OSError, match="disk full"):
-        data.transactions_parquet(tmp_path)
+        cache.transactions_parquet(tmp_path)
     assert list(tmp_path.iterdir()) == []

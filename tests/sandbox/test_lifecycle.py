@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 import retrain_sandbox
-from retrain_sandbox import admin, cli, clock, lifecycle, state, world
+from retrain_sandbox import admin, cli, clock, lifecycle, servers, state, world
 from retrain_sandbox.errors import SandboxDown, SandboxError
 from retrain_sandbox.state import Server, State
 
@@ -28,7 +28,7 @@ INCIDENT = "INSERT INTO RETRAIN.PUBLIC.INCIDENTS (incident_id) VALUES ('kept')"
 UP = """
 import sys, pathlib
 from retrain_sandbox import lifecycle
-lifecycle.up(pathlib.Path(sys.argv[1]), servers=("warehouse",))
+lifecycle.up(pathlib.Path(sys.argv[1]), only=("warehouse",))
 print("up")
 """
 COUNT = "SELECT count(*) FROM RETRAIN.PUBLIC.INCIDENTS"
@@ -70,28 +70,28 @@ def test_what_is_down_is_said_to_be_down(home: Path) -> None:
 
 
 def test_down_closes_the_database_and_up_finds_it_again_on_the_same_port(home: Path) -> None:
-    lifecycle.up(home, servers=WAREHOUSE)
+    lifecycle.up(home, only=WAREHOUSE)
     before = warehouse_of(home)
     admin.execute(home, [INCIDENT])
     assert lifecycle.down(home) == ["warehouse"]
     assert servers_of(home) == []
     assert [path.name for path in (home / "warehouse").iterdir()] == ["RETRAIN.db"]  # no write-ahead log is left
     assert not (home / "tmp").exists()
-    assert not lifecycle.is_up(home, servers=WAREHOUSE)
-    lifecycle.up(home, servers=WAREHOUSE)
+    assert not servers.are_up(home, WAREHOUSE)
+    lifecycle.up(home, only=WAREHOUSE)
     assert warehouse_of(home).port == before.port
     assert admin.execute(home, [COUNT]) == [[1]]
 
 
 def test_a_killed_warehouse_is_noticed_and_what_was_written_is_kept(home: Path) -> None:
-    lifecycle.up(home, servers=WAREHOUSE)
+    lifecycle.up(home, only=WAREHOUSE)
     admin.execute(home, [INCIDENT])
     psutil.Process(warehouse_of(home).pid).kill()
     psutil.Process(warehouse_of(home).pid).wait()
-    assert not lifecycle.is_up(home, servers=WAREHOUSE)
+    assert not servers.are_up(home, WAREHOUSE)
     with pytest.raises(SandboxDown):
         admin.execute(home, [COUNT])
-    lifecycle.up(home, servers=WAREHOUSE)
+    lifecycle.up(home, only=WAREHOUSE)
     assert admin.execute(home, [COUNT]) == [[1]]
     [bucket] = (home / "tmp").iterdir()  # what the killed one left is gone
     assert bucket.name.startswith("fakesnow_bucket")
@@ -106,19 +106,19 @@ def test_two_at_once_start_one_sandbox(home: Path) -> None:
 def test_two_homes_live_side_by_side(home: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     try:
-        first, second = (lifecycle.up(place, servers=WAREHOUSE) for place in (home, other))
+        first, second = (lifecycle.up(place, only=WAREHOUSE) for place in (home, other))
         assert first.warehouse["port"] != second.warehouse["port"]
         assert first.warehouse["password"] != second.warehouse["password"]
         admin.execute(home, [INCIDENT])
         assert admin.execute(other, [COUNT]) == [[0]]
         lifecycle.down(home)
-        assert lifecycle.is_up(other, servers=WAREHOUSE)
+        assert servers.are_up(other, WAREHOUSE)
     finally:
         lifecycle.down(other)
 
 
 def test_down_finds_a_process_whose_state_was_lost(home: Path) -> None:
-    lifecycle.up(home, servers=WAREHOUSE)
+    lifecycle.up(home, only=WAREHOUSE)
     state.state_file(home).unlink()
     assert lifecycle.down(home) == ["warehouse"]
     assert servers_of(home) == []
@@ -140,7 +140,7 @@ def test_a_port_that_somebody_took_is_replaced_by_another(home: Path) -> None:
         taken = somebody.getsockname()[1]
         home.mkdir()
         state.write(home, State(warehouse=Server(port=taken, pid=0, created=0.0)))
-        lifecycle.up(home, servers=WAREHOUSE)
+        lifecycle.up(home, only=WAREHOUSE)
         assert warehouse_of(home).port != taken
 
 
@@ -148,12 +148,12 @@ def test_a_start_that_fails_shows_the_end_of_the_log_and_leaves_nothing_running(
     (home / "warehouse").mkdir(parents=True)
     (home / "warehouse" / "RETRAIN.db").write_bytes(b"not a database" * 1000)
     with pytest.raises(SandboxError, match=r"(?s)warehouse ended while it started.*RETRAIN\.db"):
-        lifecycle.up(home, servers=WAREHOUSE)
+        lifecycle.up(home, only=WAREHOUSE)
     assert servers_of(home) == []
 
 
 def test_reset_keeps_the_cache_and_what_it_does_not_know(home: Path) -> None:
-    lifecycle.up(home, servers=WAREHOUSE)
+    lifecycle.up(home, only=WAREHOUSE)
     (home / "cache").mkdir()
     (home / "notes.txt").write_text("mine")
     assert {"warehouse", "state.json", "clock.json", "log"} <= set(lifecycle.reset(home))
@@ -162,7 +162,7 @@ def test_reset_keeps_the_cache_and_what_it_does_not_know(home: Path) -> None:
 
 
 def test_reset_helps_when_the_state_cannot_be_read(home: Path) -> None:
-    lifecycle.up(home, servers=WAREHOUSE)
+    lifecycle.up(home, only=WAREHOUSE)
     state.state_file(home).write_text("{")
     with pytest.raises(SandboxError, match="retrain sandbox reset"):
         lifecycle.down(home)
@@ -178,11 +178,11 @@ def test_a_pipe_is_closed_when_up_is_done(home: Path) -> None:
     """A daemon that keeps its caller's pipe open would hang `retrain sandbox up | cat`."""
     done = subprocess.run([sys.executable, "-c", UP, str(home)], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "up\n"), done.stderr
-    assert lifecycle.is_up(home, servers=WAREHOUSE)
+    assert servers.are_up(home, WAREHOUSE)
 
 
 def test_ctrl_c_does_not_reach_the_servers(home: Path) -> None:
-    lifecycle.up(home, servers=WAREHOUSE)
+    lifecycle.up(home, only=WAREHOUSE)
     assert os.getpgid(warehouse_of(home).pid) != os.getpgid(0)
     assert os.getsid(warehouse_of(home).pid) != os.getsid(0)
 
@@ -301,7 +301,7 @@ def test_importing_the_sandbox_costs_next_to_nothing() -> None:
 
 
 def test_a_sandbox_that_will_not_end_is_made_to(home: Path) -> None:
-    lifecycle.up(home, servers=WAREHOUSE)
+    lifecycle.up(home, only=WAREHOUSE)
     os.kill(warehouse_of(home).pid, signal.SIGSTOP)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("retrain_sandbox.processes.STOP_SECONDS", 0.2)

@@ -16,7 +16,7 @@ import schemathesis
 from schemathesis import Case
 from schemathesis.config import SchemathesisConfig
 
-from retrain_sandbox import lifecycle, service, slots
+from retrain_sandbox import lifecycle, servers, service, slots
 
 EXAMPLES = 80
 CONFIG = {
@@ -78,7 +78,7 @@ def staged_url(service_url: str, home: Path) -> str:
     now = slots.read(home)
     assert now.active
     slots.write(home, now.staged(now.active))
-    lifecycle.restart_service(home)
+    servers.restart_service(home)
     return service_url
 
 
