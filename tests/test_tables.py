@@ -1,9 +1,11 @@
 """What people read is escaped, says how much was left out, and says *missing* where nothing was measured."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from retrain import tables
-from retrain.checks import Verdict, compare
+from retrain.checks import Evidence, Verdict, compare
 
 
 def test_missing_reads_missing() -> None:
@@ -43,3 +45,19 @@ def test_a_verdict_shows_the_word_first_then_why_and_what_would_have_flipped_it(
     assert "| FAIL | Recall |" in told
     assert "What would have flipped it:** 0.8" in told
     assert told.endswith("**Next:** If Retraining Fails")
+
+
+def test_on_a_page_of_many_a_verdict_names_its_evidence_so_that_it_can_be_found() -> None:
+    now = datetime(2013, 4, 10, tzinfo=UTC)
+    asked = Evidence(source="warehouse", at=now, query_id="01b0-77af", rows=1)
+    read = Evidence(source="service", at=now, request_id="6e596d6d")
+    checks = (
+        compare("Recall", 0.9, "≥", 0.8, evidence=(asked, read)),
+        compare("Precision", 0.9, "≥", 0.8),
+    )
+    told = tables.checked(Verdict(section="evaluation_gate", outcome="passed", checks=checks, sentence="It holds."))
+    assert told.startswith("**evaluation gate**: passed")
+    assert "warehouse query 01b0-77af; service request 6e596d6d |" in told
+    assert told.count("| none |") == 1
+    assert "Evidence(" not in told
+    assert "datetime" not in told

@@ -182,9 +182,9 @@ def start(section: str, namespace: Mapping[str, Any]) -> Run:
 
 
 def show(values: Any, *, shown: int = 10, empty: str = "none") -> None:
-    """Show models or mappings as a table, text as Markdown, and anything else as IPython does."""
-    if isinstance(values, str):
-        display(Markdown(values))
+    """Show a verdict with its evidence, models or mappings as a table, text as Markdown, the rest as IPython does."""
+    if isinstance(values, str | Verdict):
+        display(Markdown(values if isinstance(values, str) else tables.checked(values)))
     elif isinstance(values, Iterable) and not hasattr(values, "_repr_png_"):
         display(Markdown(tables.table(values, shown=shown, empty=empty)))
     else:

@@ -6,15 +6,15 @@ Text from outside (a service's answer, a table's column) is escaped before it st
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
 
-from retrain.checks import Verdict
+from retrain.checks import Check, Evidence, Verdict
 
-__all__ = ["plain", "rows_of", "table", "verdict"]
+__all__ = ["checked", "plain", "rows_of", "table", "verdict"]
 
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]#~|!"} | {"\n": " ", "\r": " ", "$": "&#36;"})
 
@@ -50,20 +50,10 @@ def table(values: Iterable[BaseModel | Mapping[str, Any]], *, shown: int = 10, e
 
 def verdict(said: Verdict, leads_to: str = "") -> str:
     """Return a verdict: the sentence that decides, the checks (the word first), what would have flipped it."""
-    checks: Sequence[dict[str, Any]] = [
-        {
-            "status": check.status.value,
-            "check": check.name,
-            "requirement": check.requirement,
-            "observed": check.observed,
-            "why": check.reason,
-        }
-        for check in said.checks
-    ]
     parts = [
         f"### Verdict: **{plain(said.outcome)}**",
         plain(said.sentence),
-        table(checks, shown=50, empty="no checks"),
+        table(map(_row, said.checks), shown=50, empty="no checks"),
     ]
     if said.flip:
         parts.append(f"**What would have flipped it:** {plain(said.flip)}")
@@ -71,6 +61,30 @@ def verdict(said: Verdict, leads_to: str = "") -> str:
     if leads_to:
         parts.append(leads_to)
     return "\n\n".join(parts)
+
+
+def checked(said: Verdict) -> str:
+    """Return a verdict as a page of many shows it: every check with the evidence that it rests on."""
+    rows = [{**_row(check), "evidence": "; ".join(map(_source, check.evidence)) or "none"} for check in said.checks]
+    heading = f"**{plain(said.section.replace('_', ' '))}**: {plain(said.outcome)}"
+    return f"{heading}\n\n{table(rows, shown=50, empty='no checks')}"
+
+
+def _row(check: Check) -> dict[str, Any]:
+    return {
+        "status": check.status.value,
+        "check": check.name,
+        "requirement": check.requirement,
+        "observed": check.observed,
+        "why": check.reason,
+    }
+
+
+def _source(evidence: Evidence) -> str:
+    """Name a piece of evidence so that it can be found: in the warehouse's query history, in the service's log."""
+    asked = f"query {evidence.query_id}" if evidence.query_id else f"request {evidence.request_id}"
+    named = asked if evidence.query_id or evidence.request_id else evidence.note
+    return " ".join(part for part in (evidence.source, named) if part)
 
 
 def _line(cells: Iterable[str]) -> str:
