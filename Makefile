@@ -29,17 +29,16 @@ lint: install  ## style, types, and which way imports go
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-BENCH ?= --json .retrain/bench.json
-
-bench: install  ## every benchmark beside what it is held against; BENCH="--quick", BENCH="--baseline FILE"
+bench: install  ## every benchmark, held against its bar and the stored baseline; BENCH=--quick, BENCH=--store
 	$(BIN)/python tests/benchmarks/all.py $(BENCH)
 
-bench-watch: install  ## six rules for the watch after a swap, simulated
-	$(BIN)/python tests/benchmarks/bench_watch.py
+bench-watch: install  ## six rules for the watch after a swap, simulated; writes the README's tables
+	$(BIN)/python tests/benchmarks/bench_watch.py --document
 
-crash-test: install  ## the effects killed at every boundary over a service with faults, and 200 kills during writes
+crash-test: install  ## the effects killed at every boundary over a service with faults, 200 kills during writes, 12 of whole runs
 	PYTHONPATH=tests $(BIN)/python -m crash.kill_matrix --cases 1200 --jobs 2
 	PYTHONPATH=tests $(BIN)/python -m crash.torn_files --kills 200
+	PYTHONPATH=tests $(BIN)/python -m crash.whole_runs --cases 12
 
 lock: install  ## renew the lock file from pyproject.toml
 	$(PYTHON) -m venv .venv/lock

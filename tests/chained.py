@@ -32,7 +32,7 @@ def begun(root: Path, model: str, body: dict[str, Any]) -> RunFolder:
         patch.setattr("retrain.ledger.holders.lives", lambda _: False)
         ledger.open_run(chain, run_id, by="ann", body=body)
     folder = records.at(root, chain.model, run_id)
-    folder.path.mkdir(parents=True)
+    folder.path.mkdir(parents=True, exist_ok=True)
     return folder
 
 

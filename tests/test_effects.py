@@ -16,6 +16,7 @@ from retrain.effects import Act, ModelLock, perform, recover
 from retrain.errors import RetrainError
 from retrain.facts import Effect
 from retrain.ledger import Busy
+from retrain.service.answers import Answer
 from retrain.service.client import Service
 
 BODY = {"model_type": "classifier", "data_version": "latest"}
@@ -140,6 +141,76 @@ def test_only_what_was_seen_is_applied(answer: str, applies: Any, level: str, ou
     world = FakeWorld(answer=answer, applies=applies, attests=level == "attested")
     effect, _ = lives(world, swap(world, level))
     assert (effect.outcome, effect.observed_by) == (outcome, observed_by), effect.detail
+
+
+@pytest.mark.parametrize(
+    ("answer", "level", "says"),
+    [
+        ({"active": "two", "standby": "one"}, "attested", "active is two, standby is one (202); so its answer said"),
+        ({"slots": {"active": "two"}}, "attested", "so its answer said"),
+        ({"active": "one", "standby": "two"}, "attested", "cannot be told"),
+        ({"active": "three"}, "attested", "cannot be told"),
+        ({"status": "ok"}, "attested", "active is two, standby is one (202); whether by this request or by another's"),
+        ({"active": "two"}, "fingerprint", "scores against those before: different (202); whether by this request"),
+    ],
+)
+def test_only_an_answer_that_names_what_is_seen_tells_whose_act_it_was(answer: Any, level: str, says: str) -> None:
+    """Whatever else was seen may be another operator's doing, and the record says that this cannot be told."""
+    world = FakeWorld(attests=level == "attested")
+
+    def send() -> Answer:
+        world.arrivals += 1
+        world.toggle()
+        return Answer(status_code=202, json=answer)
+
+    effect = once(world, Act(**{**vars(swap(world, level)), "send": send}), [])
+    assert effect is not None
+    assert (effect.outcome, effect.observed_by) == ("applied", level)
+    assert says in effect.detail
+
+
+@pytest.mark.parametrize("level", ["attested", "fingerprint"])
+@pytest.mark.parametrize("answer", ["reset", "503", "timeout"])
+def test_another_operators_swap_while_ours_was_lost_is_not_called_ours(level: str, answer: str) -> None:
+    """What was intended is so, and that it is this request's doing is nowhere said."""
+    world = FakeWorld(answer=answer, applies="never", attests=level == "attested", operator="after the send")
+    effect = once(world, swap(world, level), [])
+    assert effect is not None
+    assert (effect.outcome, effect.observed_by, effect.sent) == ("applied", level, True)
+    assert "whether by this request or by another's cannot be told" in effect.detail
+
+
+def test_a_version_that_is_neither_ours_nor_the_former_is_not_our_swap() -> None:
+    """Seen is not what was wanted: unresolved, and what was seen stands in the record."""
+    world = FakeWorld(answer="ok", applies="never")
+    act = swap(world)
+
+    def send() -> Answer:
+        answer = act.send()
+        world.active, world.standby = "three", "one"
+        return answer
+
+    effect = once(world, Act(**{**vars(act), "send": send}), [])
+    assert effect is not None
+    assert effect.outcome == "unresolved"
+    assert "active is three, standby is one" in effect.detail
+
+
+@pytest.mark.parametrize(("job", "says"), [("job-1", "so its answer said"), (None, "cannot be told")])
+def test_a_training_is_this_requests_by_the_job_id_of_its_answer_only(job: str | None, says: str) -> None:
+    """A job that is new and was not named may be anybody's."""
+    world = FakeWorld()
+
+    def send() -> Answer:
+        world.arrivals += 1
+        world.change("/training/trigger")
+        return Answer(status_code=202, json={"status": "running", "job_id": job})
+
+    effect = once(world, Act(**{**vars(training(world)), "send": send}), [])
+    assert effect is not None
+    assert (effect.outcome, effect.observed_by) == ("applied", "attested")
+    assert "job-1 is running" in effect.detail
+    assert says in effect.detail
 
 
 @pytest.mark.parametrize("kind", ["attested", "fingerprint", "training"])
@@ -282,6 +353,8 @@ def test_an_incident_is_opened_once_and_found_by_its_id() -> None:
     assert effects[0] == effects[1] == effects[2]
     assert effects[0] is not None
     assert (effects[0].outcome, effects[0].observed_by) == ("applied", "attested")
+    assert "its row is there" in effects[0].detail
+    assert "cannot be told" not in effects[0].detail, "an id of the run's own"
 
 
 @pytest.mark.parametrize(

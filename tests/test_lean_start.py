@@ -10,8 +10,13 @@ import pytest
 
 from benchmarks.synthetic import write_runs
 
+ROOT = Path(__file__).parents[1]
 HEAVY = {
     "IPython",
+    "boto3",
+    "botocore",
+    "cryptography",
+    "httpx",
     "jupyter_client",
     "matplotlib",
     "nbclient",
@@ -61,9 +66,26 @@ def test_help_names_the_sandbox_without_importing_it() -> None:
     assert "retrain_sandbox" in packages
 
 
-def test_listing_runs_imports_nothing_heavy(tmp_path: Path) -> None:
-    """Also where there are runs to be read."""
-    write_runs(tmp_path, 2)
-    shown, packages = imported("runs", "--records", str(tmp_path))
+@pytest.mark.parametrize("named", [True, False])
+def test_listing_runs_imports_nothing_heavy(named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there are runs to be read, and where the parameters file says where they are."""
+    for part in ("notebooks", "parameters"):
+        (tmp_path / part).symlink_to(ROOT / part)
+    write_runs(tmp_path / "records", 2)
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path))
+    shown, packages = imported("runs", *(["--records", str(tmp_path / "records")] if named else []))
     assert shown.count("no_action") == 2
-    assert packages & HEAVY == set()
+    assert packages & (HEAVY | {"securesystemslib", "rich"}) == set()
+
+
+def test_a_parameters_file_that_is_wrong_is_told_when_runs_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the records are is read from it alone only where it says so plainly."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "parameters").mkdir()
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path))
+    for text, words in (("records: {url: off}", "records.url"), ("records: {url: ftp://host/x}", "records.url")):
+        (tmp_path / "parameters" / "sandbox.yaml").write_text(f"environment: sandbox\nsandbox: {{}}\n{text}\n")
+        told = subprocess.run([sys.executable, "-c", RUN, "runs"], capture_output=True, text=True, check=False)
+        assert (told.returncode, words in told.stderr) == (2, True), told.stderr

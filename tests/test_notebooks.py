@@ -59,8 +59,11 @@ def test_a_notebook_is_valid(notebook: Path) -> None:
 
 
 def test_cells_are_short_and_hold_no_logic(notebook: Path) -> None:
+    """Twelve lines at most; only the parameters cell, which has a line a parameter of its policy, may have sixteen."""
     lengths = [len([line for line in cell.splitlines() if line.strip()]) for cell in code(notebook)]
-    assert max(lengths) <= 12
+    parameters = len(defaults(notebook))
+    assert parameters <= 16
+    assert all(length <= 12 or length == parameters for length in lengths)
     assert statistics.median(lengths) <= 5
     forbidden = (ast.FunctionDef, ast.ClassDef, ast.Try, ast.While, ast.Lambda)
     for cell in code(notebook):

@@ -7,6 +7,8 @@ import pytest
 
 from retrain import pictures
 from retrain.facts import FeatureDrift, Metrics, Window
+from retrain.judgement.looks import standings
+from retrain.judgement.watching import Watch
 
 START = datetime(2013, 6, 1, tzinfo=UTC)
 WINDOWS = [
@@ -25,6 +27,18 @@ DRIFT = [
 MODEL = Metrics(f1=0.88, auc_roc=0.97, precision=0.9, recall=None)
 
 
+COUNTED = [
+    window.model_copy(update={"tp": 5, "fp": 2, "fn": 2, "tn": 90, "requests": 99, "slow_requests": 0})
+    for window in WINDOWS[:3]
+]
+
+
+def watched(windows: list[Window]) -> pictures.Picture:
+    limits = {"f1_drop_tolerance": 0.05, "latency_ceiling": 1.0, "minimum_events": 84, "minimum_requests": 299}
+    watch = Watch(tuple(windows), START, 0.9, rule="exact", in_a_row=3, alpha=0.025, **limits)  # type: ignore[arg-type]
+    return pictures.watch(standings(watch), baseline=0.9, tolerance=0.05, ceiling=1, acts_at=40)
+
+
 @pytest.mark.parametrize(
     ("draw", "says"),
     [
@@ -36,8 +50,9 @@ MODEL = Metrics(f1=0.88, auc_roc=0.97, precision=0.9, recall=None)
         (lambda: pictures.latencies([0.01, None, 0.02], p99=0.02, ceiling=1), "2 latencies, p99 0.020"),
         (lambda: pictures.latencies([], p99=None, ceiling=1), "p99 missing"),
         (lambda: pictures.candidate_against_production(MODEL, None, {"precision": 0.85}), "recall missing"),
-        (lambda: pictures.watch(WINDOWS, baseline=0.9, tolerance=0.05, ceiling=1), "6 windows watched"),
-        (lambda: pictures.watch([], baseline=None, tolerance=0.05, ceiling=1), "0 windows watched"),
+        (lambda: watched(WINDOWS), "6 windows watched; baseline F1 0.900, so far missing."),
+        (lambda: watched(COUNTED), "so far 0.714; e-value 52.6 for F1, 0.0631 for slow requests, acts at 40."),
+        (lambda: watched([]), "0 windows watched"),
     ],
 )
 def test_a_picture_is_a_png_and_says_in_words_what_it_shows(draw: Callable[[], pictures.Picture], says: str) -> None:

@@ -3,8 +3,10 @@
 import base64
 import html
 import json
+import textwrap
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -224,6 +226,51 @@ def test_lines_of_a_key_are_secrets_of_their_own() -> None:
     assert secrets.redact("-----BEGIN PRIVATE KEY-----") == "-----BEGIN PRIVATE KEY-----"
 
 
+LONG = "tOken-7Q3fKx9/zPw2+Vb8nHs4LmRd6Yc1Ju5Ge0Ta_Xi"
+
+
+@pytest.mark.parametrize("told", ["alone", "notebook", "json in a string", "traceback"])
+@pytest.mark.parametrize("encoding", ["raw", "repr", "base64 at 0", "base64 at 1", "base64 at 2"])
+def test_a_secret_that_was_broken_over_two_lines_is_gone(encoding: str, told: str) -> None:
+    """textwrap, base64.encodebytes and a narrow screen do that; where it is broken does not matter."""
+    spelled = ENCODINGS[encoding](LONG)
+    for at in range(1, len(spelled)):
+        for after in ("\n", "\r\n", " \n    "):
+            text = CONTEXTS[told](f"{spelled[:at]}{after}{spelled[at:]}")
+            redacted = knowing_long().redact(text)
+            assert "[redacted:S0]" in redacted, (at, after)
+            assert knowing_long().found_in(redacted.encode()) == []
+
+
+@cache
+def knowing_long() -> Secrets:
+    return knowing(LONG)
+
+
+def test_a_wrapped_text_and_its_lines_in_a_notebook_are_gone() -> None:
+    """As people print them: each line of a stream's text is a string of its own in the file."""
+    secrets = knowing(LONG)
+    wrapped = "\n".join(textwrap.wrap(f"the password is {LONG} as you see", 40))
+    assert LONG not in wrapped
+    kept = json.dumps({"text": wrapped.splitlines(keepends=True)}, indent=1)
+    for text in (
+        wrapped,
+        textwrap.indent(wrapped, "    "),
+        kept,
+        base64.encodebytes(b"x" * 40 + LONG.encode()).decode(),
+    ):
+        assert secrets.found_in(text.encode()) == ["S0"], text
+        assert secrets.found_in(secrets.redact(text).encode()) == []
+    json.loads(secrets.redact(kept))
+
+
+def test_what_no_line_break_explains_is_another_text() -> None:
+    """Two parts with anything but blanks between them, or of a short value, are not put together."""
+    secrets = knowing(LONG, "abcdefg")
+    for text in (f"{LONG[:20]}\n> {LONG[20:]}", f"{LONG[:20]} {LONG[20:]}", f"{LONG[:20]}\n\n{LONG[20:]}", "abc\ndefg"):
+        assert secrets.redact(text) == text
+
+
 def test_bytes_that_are_no_text_are_searched_too() -> None:
     assert knowing(CANARY).found_in(b"\x89PNG\xff\xfe" + CANARY.encode() + b"\x00\xff") == ["S0"]
     assert knowing("caf\udce9-secret").found_in(b"caf\xe9-secret") == ["S0"]
@@ -354,6 +401,17 @@ def test_a_scan_names_each_file_that_holds_a_secret_in_bytes_name_or_link(tmp_pa
     assert scan(tmp_path / "a", Secrets()) == []
 
 
+def test_a_scan_looks_into_an_envelope(tmp_path: Path) -> None:
+    """Its base64 hides a value that is escaped inside; what only looks like one is read as it is."""
+    body = json.dumps({"url": "https://x/?t=" + quote(CANARY, safe="")}).encode()
+    (tmp_path / "1.json").write_text(json.dumps({"payload": base64.b64encode(body).decode(), "signatures": []}))
+    for number, other in enumerate(
+        ('{"payload": 1}', '["payload"]', '{"a": "payload"}', '{"payload": "é"}', '"payload"{')
+    ):
+        (tmp_path / f"other-{number}.json").write_text(other)
+    assert scan(tmp_path, knowing(CANARY)) == [Finding("1.json", ("S0",))]
+
+
 def test_a_file_that_cannot_be_read_is_not_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x").write_text("")
 
@@ -365,32 +423,49 @@ def test_a_file_that_cannot_be_read_is_not_clean(tmp_path: Path, monkeypatch: py
         scan(tmp_path, knowing("fileSecret1"))
 
 
+CHANNELS = (
+    "a display's HTML", "a result's text", "standard output", "standard error", "a traceback", "a parameter",
+    "a deviation", "a service's answer", "an error's message", "a run's ending",
+)  # fmt: skip
+CANARIES = [f'cAn4ry-{number}/q"{"%" * number}é' for number in range(len(CHANNELS))]
+
+
 def test_canaries_in_all_channels_of_a_run_are_in_no_byte_of_its_folder(tmp_path: Path) -> None:
     """Ten ways into a record: five outputs and the parameters of a notebook, and four kinds of entries."""
-    canaries = [f'cAn4ry-{number}/q"{"%" * number}é' for number in range(10)]
-    secrets = knowing(*canaries)
+    secrets = knowing(*CANARIES)
     record = tmp_path / "record"
-    record.mkdir()
-    notebook(tmp_path / "in.ipynb", canaries)
-    execute(
-        tmp_path / "in.ipynb", record / "out.ipynb", {"given": canaries[5]}, redact=secrets.redact, output_limit=400
-    )
-    folder = begun(record, "flights", {})
-    bodies = {
-        "deviation": {"deviation": f"the URL is https://x/?t={quote(canaries[6])}"},
-        "sent": {"answer": {"text": json.dumps({"echo": canaries[7]}), "json": {canaries[7]: [canaries[7]]}}},
-        "error": {"message": f"refused {canaries[8]!r}"},
-        "ending": {"reason": f"line 1\nBasic {base64.b64encode(f'me:{canaries[9]}'.encode()).decode()}"},
-    }
-    for kind, body in bodies.items():
-        append(folder, kind, secrets.redact_value(body))
-    told = json.dumps([entry.body for entry in folder.entries()], ensure_ascii=False).encode()
+    told = recorded(record, redact=secrets.redact, redact_value=secrets.redact_value)
     assert scan(record, secrets) == []
     everything = told + b"".join(path.read_bytes() for path in record.rglob("*") if path.is_file())
-    assert all(f"[redacted:S{number}]".encode() in everything for number in range(10))
+    assert all(f"[redacted:S{number}]".encode() in everything for number in range(len(CHANNELS)))
     assert b"cAn4ry" not in everything
     assert json.loads((record / "out.ipynb").read_text())["metadata"]["retrain"]["account"]["status"] == "FAILED"
     assert len(list(record.iterdir())) >= 4, "the whole of a long output stands beside the notebook"
+
+
+def test_each_of_the_ten_channels_would_tell_its_canary(tmp_path: Path) -> None:
+    """The control: with redaction off each canary is found, so that its channel leads into the record."""
+    recorded(tmp_path / "record", redact=str, redact_value=lambda value: value)
+    for number, channel in enumerate(CHANNELS):
+        assert scan(tmp_path / "record", knowing(CANARIES[number])), channel
+
+
+def recorded(record: Path, *, redact: Callable[[str], str], redact_value: Callable[[Any], Any]) -> bytes:
+    """Write a record into which every channel brings a canary of its own; return its entries' bodies."""
+    record.mkdir()
+    source = record.with_name("in.ipynb")
+    notebook(source, CANARIES)
+    execute(source, record / "out.ipynb", {"given": CANARIES[5]}, redact=redact, output_limit=400)
+    folder = begun(record, "flights", {})
+    bodies = {
+        "deviation": {"deviation": f"the URL is https://x/?t={quote(CANARIES[6])}"},
+        "sent": {"answer": {"text": json.dumps({"echo": CANARIES[7]}), "json": {CANARIES[7]: [CANARIES[7]]}}},
+        "error": {"message": f"refused {CANARIES[8]!r}"},
+        "ending": {"reason": f"line 1\nBasic {base64.b64encode(f'me:{CANARIES[9]}'.encode()).decode()}"},
+    }
+    for kind, body in bodies.items():
+        append(folder, kind, redact_value(body))
+    return json.dumps([entry.body for entry in folder.entries()], ensure_ascii=False).encode()
 
 
 def notebook(path: Path, canaries: list[str]) -> None:

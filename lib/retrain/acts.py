@@ -52,6 +52,8 @@ def training_act(
         read=lambda: training_state(service.status()),
         send=lambda: service.trigger(body),
         applied=_training_applied,
+        own=_training_own,
+        shows=lambda before, now: f"{now['job_id'] or 'a training without a job id'} is {now['phase']}",
         obstacle=_training_obstacle,
         response_suffices=lambda before: before is None or before["job_id"] is None,
         observe_seconds=observe_seconds,
@@ -67,8 +69,17 @@ def training_state(status: TrainingStatus) -> dict[str, Any]:
     return {"phase": phase, "job_id": status.job_id, "version": status.version, "metrics_sha256": digest}
 
 
+def _job(said: Any) -> str | None:
+    return text(first(said, "job_id", "training_id", "run_id", "id"))
+
+
+def _training_own(before: State, now: State, said: Any) -> bool:
+    """Tell whether the training that is seen bears the id that this request's answer gave it."""
+    return now["job_id"] is not None and now["job_id"] == _job(said)
+
+
 def _training_applied(before: State, now: State, said: Any) -> Level | None:
-    job = text(first(said, "job_id", "training_id", "run_id", "id"))
+    job = _job(said)
     if job is not None and now["job_id"] is not None:
         return "attested" if now["job_id"] == job else None
     if now["job_id"] != before["job_id"]:
@@ -169,6 +180,8 @@ def _toggle(
         read=partial(_slots_or_scores, service, fingerprint),
         send=service.reload,
         applied=partial(_toggle_applied, wanted, fingerprint),
+        own=_toggle_own,
+        shows=_toggle_shows,
         already=partial(_toggle_already, wanted, fingerprint),
         obstacle=partial(_toggle_obstacle, wanted, serving, fingerprint),
         level=_toggle_level,
@@ -218,6 +231,19 @@ def _toggle_applied(
     if fingerprint is None or fingerprint.compare(before.get("scores", ()), now["scores"]) != "different":
         return None
     return "fingerprint" if fingerprint.expected is None or _is_expected(fingerprint, now["scores"]) else None
+
+
+def _toggle_own(before: State, now: State, said: Any) -> bool:
+    """Tell whether this request's answer named the version that is now seen active, and was not before."""
+    told = text(first(first(said, "slots") or said, "active"))
+    return told is not None and now.get("active") == told != before.get("active")
+
+
+def _toggle_shows(before: State, now: State) -> str:
+    if "scores" not in now:
+        return f"active is {now['active']}, standby is {now['standby']}"
+    same = compare_scores(before.get("scores", ()), now["scores"])
+    return f"the active slot's scores against those before: {same}"
 
 
 def _toggle_obstacle(
@@ -271,6 +297,8 @@ def incident_act(
         read=lambda: {"present": lookup()},
         send=partial(_insert, insert),
         applied=lambda before, now, said: "attested" if now["present"] else None,
+        own=lambda before, now, said: True,  # nobody else writes a row of this id
+        shows=lambda before, now: "its row is there" if now["present"] else "its row is not there",
         already=lambda state: "attested" if state["present"] else None,
         accepted=lambda answer: answer.error is None,
         refused=lambda answer: False,

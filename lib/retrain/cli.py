@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_RUNS_NOTEBOOKS = ("run", "step", "rollback")
 _SANDBOX = "The embedded default: a warehouse and a service."
 
 Environment = Annotated[
@@ -51,7 +54,6 @@ def run(
     """Run the whole runbook once: check the triggers and, if one is met, everything after."""
     request = _request(reason, priority)
     settings = _settings(environment, parameters, assignments)
-    _warm_up()
     from retrain import runner
     from retrain.console import Progress
 
@@ -112,13 +114,15 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List the runs, newest first."""
-    from retrain.console import print_runs
-    from retrain.record import decision, records
+    from retrain.commands.listing import print_runs
+    from retrain.record import records
+    from retrain.record.briefs import brief
+    from retrain.settings.places import records_folder as plainly_named
 
-    root = records_folder or _records_root(_settings(environment, None, None))
-    told = [decision.brief(folder) for folder in records.runs(root, model)]
+    root = records_folder or plainly_named(environment) or _records_root(_settings(environment, None, None))
+    told = [brief(folder) for folder in records.runs(root, model)]
     if as_json:
-        _print_json([run.model_dump(mode="json") for run in told])
+        _print_json([asdict(run) for run in told])
     else:
         print_runs(told, root)
 
@@ -143,7 +147,11 @@ record_commands.mount(app)
 
 def main() -> None:
     """Run the command line; every error of retrain's is one message and its exit code."""
-    _mount_sandbox()
+    gc.set_threshold(50_000)  # what is imported lives as long as the process: looking through it takes a tenth of a run
+    asked = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if asked in _RUNS_NOTEBOOKS:
+        _warm_up()
+    _mount_sandbox(asked)
     try:
         app(standalone_mode=True)
     except RetrainError as error:
@@ -167,9 +175,8 @@ def _outcome(error: RetrainError) -> str:
     return next((word for word, code in EXIT_CODES.items() if code == error.exit_code), "error")
 
 
-def _mount_sandbox() -> None:
+def _mount_sandbox(asked: str) -> None:
     """Mount `retrain sandbox …` when it is asked for; for help its name will do: its imports are not free."""
-    asked = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if asked == "sandbox":
         from retrain import sandbox
 
@@ -180,9 +187,9 @@ def _mount_sandbox() -> None:
 
 def _warm_up() -> None:
     """Start importing what the kernels need, beside everything else that comes before the first of them."""
-    from retrain.engine.warm import prestart
+    from retrain.engine.zygotes import prestart
 
-    prestart()
+    prestart(stack=False)
 
 
 def _settings(environment: str | None, parameters: Path | None, assignments: list[str] | None) -> Settings:

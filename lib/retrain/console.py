@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -14,12 +13,12 @@ from rich.panel import Panel
 from rich.table import Table
 
 from retrain import runbook
-from retrain.record.decision import Brief, Decision
 
 if TYPE_CHECKING:
     from retrain.ledger import Report
+    from retrain.record.decision import Decision
 
-__all__ = ["Progress", "print_decision", "print_runs", "print_verified"]
+__all__ = ["Progress", "print_decision", "print_verified"]
 
 _COLOUR = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
 _MEANS = {
@@ -108,19 +107,6 @@ def _console(**options: Any) -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_PIPE, **options)
 
 
-def print_runs(decisions: Sequence[Brief], root: str | Path) -> None:
-    """Print one line a run, newest first."""
-    console = _console()
-    if not decisions:
-        console.print(f"no runs below {root}")
-        return
-    rows = [("run", "model", "outcome", "why")]
-    rows += [(each.run_id, each.model, each.outcome, _one_line(each.reason)) for each in decisions]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    sys.stdout.write("\n".join(lines) + "\n")  # a thousand rows of rich's take a quarter of a second
-
-
 def print_verified(status: str, reports: Mapping[str, Report]) -> None:
     """Print whether the record holds, and every file at fault."""
     console = _console()
@@ -131,9 +117,5 @@ def print_verified(status: str, reports: Mapping[str, Report]) -> None:
         console.print(f"{escape(model or 'the record')}: {report.status}: {runs}{newest}", soft_wrap=True)
         for finding in report.findings:
             console.print(f"  {finding.grade}: {escape(finding.file)}: {escape(finding.problem)}", soft_wrap=True)
-
-
-def _one_line(text: str) -> str:
-    """Return ``text`` without what would break the line or steer the terminal."""
-    text = " ".join(text.split())
-    return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
+        for file in report.left_out:
+            console.print(f"  left out: {escape(file)}: Jupyter's own copy, no part of the record", soft_wrap=True)

@@ -45,6 +45,7 @@ LEVELS: tuple[Level, ...] = ("response", "fingerprint", "attested")
 """How an outcome can be seen, worst to best."""
 
 _LOOKS_BEFORE_RESPONSE = 3
+_WHOSE = "whether by this request or by another's cannot be told"
 
 
 class Entry(Protocol):
@@ -91,7 +92,8 @@ class Act:
     returns the level at which ``now`` shows the effect, or None; ``said`` is the JSON of the answer, None if it was
     lost. ``already(state)`` does so before anything is sent. ``obstacle(state)`` says why it must not be sent.
     ``level(state)`` is the best level on offer. Where ``response_suffices(state)``, a 2xx counts although nothing
-    could be seen. Seconds are wall seconds.
+    could be seen. ``own(before, now, said)`` tells whether what is seen is this request's doing, by what an accepting
+    answer named: without that, nobody can tell. ``shows(before, now)`` puts a state in words. Seconds are wall seconds.
     """
 
     effect: EffectName
@@ -106,6 +108,8 @@ class Act:
     accepted: Callable[[Answer], bool] = operator.attrgetter("succeeded")
     refused: Callable[[Answer], bool] = is_refusal
     response_suffices: Callable[[State], bool] = lambda state: state is None
+    own: Callable[[State, State, Any], bool] = lambda before, now, said: False
+    shows: Callable[[State, State], str] = lambda before, now: str(now)
     minimum: Level = "response"
     observe_seconds: float = 60.0
     poll_seconds: float = 1.0
@@ -296,12 +300,14 @@ def _decide(doing: _Doing, before: State, sent: _Sent) -> Effect:
     suffices = sent.accepted and act.response_suffices(before)
     if sent.refused and before is not None:
         return _after_refusal(doing, before, sent)
-    seen = None if before is None else _observe(doing, before, sent, few=suffices)
+    seen, now = (None, None) if before is None else _observe(doing, before, sent, few=suffices)
+    shown = "nothing shows its state" if now is None else act.shows(before, now)
     if seen is not None:
-        return doing.close("applied", f"seen after it was sent ({sent.words})", sent=True, observed_by=seen)
+        whose = "so its answer said" if act.own(before, now, sent.said if sent.accepted else None) else _WHOSE
+        return doing.close("applied", f"seen: {shown} ({sent.words}); {whose}", sent=True, observed_by=seen)
     if suffices:
         return doing.close("applied", f"the service answered {sent.words}", sent=True, observed_by="response")
-    looked = "nothing shows its state" if before is None else f"not seen within {act.observe_seconds:g} s"
+    looked = shown if before is None else f"not seen within {act.observe_seconds:g} s: {shown}"
     return doing.close("unresolved", f"{looked} ({sent.words}); it may still happen", sent=True)
 
 
@@ -313,8 +319,11 @@ def _after_refusal(doing: _Doing, before: State, sent: _Sent) -> Effect:
     return doing.close("unresolved", f"refused ({sent.words}), but its state is not what it was", sent=True)
 
 
-def _observe(doing: _Doing, before: State, sent: _Sent, *, few: bool) -> Level | None:
-    """Look until the effect is seen or the deadline has passed; a few looks are enough where a 2xx would do."""
+def _observe(doing: _Doing, before: State, sent: _Sent, *, few: bool) -> tuple[Level | None, State]:
+    """Look until the effect is seen or the deadline has passed; a few looks are enough where a 2xx would do.
+
+    Returns the level at which it was seen, if it was, and the last look.
+    """
     act, clock = doing.act, doing.clock
     deadline = clock.monotonic() + act.observe_seconds
     looks = 0
@@ -324,7 +333,7 @@ def _observe(doing: _Doing, before: State, sent: _Sent, *, few: bool) -> Level |
         seen = None if now is None else act.applied(before, now, sent.said)
         left = deadline - clock.monotonic()
         if seen is not None or left <= 0 or (few and looks >= _LOOKS_BEFORE_RESPONSE):
-            return seen
+            return seen, now
         clock.sleep(min(act.poll_seconds, left))
 
 

@@ -6,7 +6,7 @@ In the sandbox they come from the running sandbox, through the one seam in ``ret
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from retrain import sandbox
@@ -31,8 +31,8 @@ def clock(settings: Settings) -> Clock:
     return EnvironmentClock() if settings.sandbox is None else EnvironmentClock(sandbox.now_of(settings))
 
 
-def service(settings: Settings) -> Service:
-    """Return the client of the mlmonitoring service."""
+def service(settings: Settings, *, redact: Callable[[str], str] | None = None) -> Service:
+    """Return the client of the mlmonitoring service; ``redact`` takes secrets out of what it keeps of an answer."""
     from retrain.service.client import Service
 
     if not settings.service.base_url:
@@ -46,6 +46,7 @@ def service(settings: Settings) -> Service:
         predict_slot_field=block.predict_slot_field,
         token=_token(block.token_environment_variable),
         clock=clock(settings),
+        redact=redact,
     )
 
 
@@ -59,8 +60,11 @@ def _token(variable: str | None) -> str | None:
 
 
 def warehouse(settings: Settings, *, run_id: str = "") -> Warehouse:
-    """Return the warehouse adapter; it connects when it is first asked."""
-    from retrain.warehouse import Warehouse
+    """Return the warehouse adapter; it connects when it is first asked.
+
+    The connector is imported here: that is no time of the warehouse's, and no query waits for it.
+    """
+    from retrain.warehouse import Warehouse, driver  # noqa: F401
 
     block = settings.warehouse
     return Warehouse(

@@ -39,6 +39,32 @@ class Metrics(Model):
     tn: int | None = None
 
 
+class Scored(Model):
+    """On what a model's figures rest, where the service tells: its hold-out, and the requests behind its p99.
+
+    ``slow_requests`` of ``timed_requests`` took a second or more.
+    """
+
+    holdout_id: str | None = None
+    timed_requests: int | None = None
+    slow_requests: int | None = None
+
+
+class BestEver(Model):
+    """The best figures that any promoted version had on the hold-out of its own gate, and which version had them.
+
+    ``promotions`` counts all promotions; none means that nothing was ever promoted, which is not *not known*.
+    """
+
+    promotions: int
+    f1: Figure = None
+    f1_version: str | None = None
+    f1_at: Instant | None = None
+    auc_roc: Figure = None
+    auc_roc_version: str | None = None
+    auc_roc_at: Instant | None = None
+
+
 class Slots(Model):
     """Which version is in which slot. ``attested`` is False where the service does not tell."""
 
@@ -48,10 +74,14 @@ class Slots(Model):
 
 
 class Window(Model):
-    """One row of MODEL_METRICS: counts where the service writes them, figures where it does not."""
+    """One row of MODEL_METRICS: counts where the service writes them, figures where it does not.
+
+    ``recorded_at`` is when it was written last: labels come late, and a row may be written again.
+    """
 
     window_start: Instant
     window_end: Instant
+    recorded_at: Instant | None = None
     version: str | None = None
     tp: int | None = None
     fp: int | None = None
@@ -88,6 +118,22 @@ class FeatureDrift(Model):
     reference_rows: int
     current_rows: int
     bins: int = 10
+
+
+class Coverage(Model):
+    """The rows of the window that F1 is counted over, and how many of them have their label by now."""
+
+    rows: int
+    labelled: int
+
+
+class Fired(Model):
+    """When a trigger last called for a retraining, its figure then, and the lowest figure that was seen since."""
+
+    run_id: str
+    at: Instant
+    figure: Figure
+    lowest_since: Figure = None
 
 
 class Epoch(Model):

@@ -29,6 +29,8 @@ from retrain.record.joining import Joined, join
 from retrain.record.opening import NOTEBOOK_VARIABLE
 from retrain.record.provenance import actor
 from retrain.record.records import RunFolder
+from retrain.redaction.kernel import guard
+from retrain.secrets import Secrets, gather
 from retrain.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,7 +78,12 @@ class Run:
     @cached_property
     def service(self) -> Service:
         """The mlmonitoring service."""
-        return environment.service(self.settings)
+        return environment.service(self.settings, redact=self.secrets.redact)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """What may not leave this process."""
+        return gather(self.settings)
 
     @cached_property
     def production(self) -> Answer[Production | None]:
@@ -108,6 +115,8 @@ class Run:
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         """Record the wall seconds that are spent inside, waiting for somebody else."""
+        if what == "warehouse":
+            _ = self.warehouse  # what it takes to import the connector is not the warehouse's time
         began = self.clock.monotonic()
         try:
             yield
@@ -173,6 +182,7 @@ def start(section: str, namespace: Mapping[str, Any]) -> Run:
     now = datetime.fromisoformat(folder.opened["now"])
     attempt = 1 + sum(verdict.outcome == "retry" for verdict in folder.verdicts())
     run = Run(section=section, joined=joined, policy=policy, clock=clock, now=now, attempt=attempt)
+    _keep_secrets_in(run)
     run.say("section_started", section=section, attempt=attempt, actor=actor())
     for deviation in deviations:
         run.say("deviation", deviation=deviation)
@@ -260,6 +270,13 @@ def _leads_to(run: Run, verdict: Verdict) -> str:
 
 def _on_inconclusive(run: Run) -> str:
     return run.settings.post_deploy_monitoring.on_inconclusive
+
+
+def _keep_secrets_in(run: Run) -> None:
+    """Let no secret leave the kernel from here on, whoever keeps its outputs: a runner, papermill or a browser."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is not None:
+        guard(kernel.session, run.secrets)
 
 
 def _report_errors(run: Run) -> None:

@@ -6,12 +6,13 @@ Drawn without pyplot: no global state, no backend, nothing left open.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from retrain.facts import FeatureDrift, Metrics, Window
+from retrain.judgement.looks import F1Look, SlowLook, Standing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,32 +125,73 @@ def candidate_against_production(
     return _picture(figure, axes, f"Candidate: {said}.")
 
 
-def watch(windows: Sequence[Window], *, baseline: float | None, tolerance: float, ceiling: float) -> Picture:
-    """Draw the watch after the swap: F1 by window above, latency p99 by window below, each with its limit."""
-    figure, axes = _axes("The watch: F1", height=4.6, rows=2)
-    upper, lower = figure.axes[0], figure.axes[1]
-    f1 = [(window.window_start, window.f1) for window in windows if window.f1 is not None]
-    p99 = [
-        (window.window_start, window.latency_p99_seconds)
-        for window in windows
-        if window.latency_p99_seconds is not None
-    ]
-    _line(upper, f1, "F1", _BLUE)
+def watch(
+    course: Sequence[Standing], *, baseline: float | None, tolerance: float, ceiling: float, acts_at: float
+) -> Picture:
+    """Draw the watch after the swap: F1, the evidence against the new version, and latency p99, each with its limit.
+
+    ``acts_at`` is the e-value at which a regression counts as seen.
+    """
+    figure, axes = _axes("The watch: F1", height=6.4, rows=3, layout=None)
+    figure.subplots_adjust(left=0.08, right=0.98, top=0.955, bottom=0.07, hspace=0.2)  # quick: drawn again and again
+    upper, middle, lower = figure.axes
+    upper.plot(*_series(course, lambda at: at.f1), "o", color=_GREY, markersize=3, label="each window")
+    upper.plot(*_series(course, lambda at: at.f1_so_far), ".-", color=_BLUE, label="all windows so far")
+    adjusted = _series(course, lambda at: at.f1_at_baseline_prevalence)
+    if adjusted[0]:
+        upper.plot(*adjusted, ":", color=_AMBER, label="so far, at the baseline's prevalence")
     if baseline is not None:
         upper.axhline(baseline, color=_GREY, label=f"baseline {baseline:.3f}")
         upper.axhline(baseline - tolerance, color=_RED, linestyle="--", label=f"limit {baseline - tolerance:.3f}")
-    _line(lower, p99, "p99", _AMBER)
+    middle.set_title("Evidence against the new version: e-values, which act where they reach the line", **_SMALL)
+    middle.plot(*_series(course, lambda at: _e_value(at.f1_look)), ".-", color=_BLUE, label="F1 is below the baseline")
+    middle.plot(*_series(course, lambda at: _e_value(at.slow_look)), ".-", color=_AMBER, label="1 % or more are slow")
+    middle.axhline(acts_at, color=_RED, linestyle="--", label=f"acts at {acts_at:g}")
+    middle.set_yscale("log", subs=[])
+    lower.set_title("Latency p99 of each window, seconds", **_SMALL)
+    lower.plot(
+        *_series(course, lambda at: at.window.latency_p99_seconds), "o-", color=_AMBER, markersize=3, label="p99"
+    )
     lower.axhline(ceiling, color=_RED, linestyle="--", label=f"ceiling {ceiling:g} s")
-    lower.set_title("Latency p99", loc="left", fontsize=9)
-    lower.legend(fontsize=7, frameon=False)
-    figure.autofmt_xdate()
-    return _picture(figure, axes, f"{len(windows)} windows watched; baseline F1 {_said(baseline)}.")
+    lower.set_xlabel("minutes after the swap", fontsize=8)
+    lower.set_xlim(left=0)
+    lower.set_ylim(bottom=0)
+    for plot in (middle, lower):
+        plot.legend(fontsize=7, framealpha=0.8, edgecolor="none")
+    return _picture(figure, axes, _said_of_watch(course, baseline, acts_at))
 
 
-def _axes(title: str, *, height: float = 2.8, rows: int = 1) -> tuple[Figure, Axes]:
+_SMALL: Mapping[str, Any] = {"loc": "left", "fontsize": 9}
+
+
+def _series(course: Sequence[Standing], figure: Callable[[Standing], float | None]) -> tuple[list[float], list[float]]:
+    """Return minutes and figures, where there are any."""
+    told = [(at.minute, value) for at in course if at.minute is not None and (value := figure(at)) is not None]
+    return [minute for minute, _ in told], [value for _, value in told]
+
+
+def _e_value(look: F1Look | SlowLook | None) -> float | None:
+    """Return an e-value that a logarithmic axis can show."""
+    return None if look is None else max(1e-6, min(look.e_value, 1e12))
+
+
+def _said_of_watch(course: Sequence[Standing], baseline: float | None, acts_at: float) -> str:
+    said = f"{len(course)} windows watched; baseline F1 {_said(baseline)}"
+    if not course:
+        return f"{said}."
+    last = course[-1]
+    looks = (("F1", _e_value(last.f1_look)), ("slow requests", _e_value(last.slow_look)))
+    told = ", ".join(f"{value:.3g} for {name}" for name, value in looks if value is not None)
+    evidence = f"; e-value {told}, acts at {acts_at:g}" if told else ""
+    return f"{said}, so far {_said(last.f1_so_far)}{evidence}."
+
+
+def _axes(
+    title: str, *, height: float = 2.8, rows: int = 1, layout: Literal["constrained"] | None = "constrained"
+) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, height), dpi=96, layout="constrained")
+    figure = Figure(figsize=(7.2, height), dpi=96, layout=layout)
     plots = figure.subplots(rows, 1, sharex=rows > 1, squeeze=False)
     for axes in plots[:, 0]:
         axes.tick_params(labelsize=8)
@@ -167,7 +209,7 @@ def _picture(figure: Figure, axes: Axes, text: str) -> Picture:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, framealpha=0.8, edgecolor="none")
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png")

@@ -6,7 +6,7 @@ The loop is ``_follow``; everything else here is what it needs to begin, to go o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from retrain.engine import Account, Interrupted, execute
 from retrain.engine.signals import Stop, stop_on_signals
 from retrain.errors import RetrainError, UsageError
 from retrain.facts import Request
-from retrain.ledger import TakenOver
+from retrain.ledger import Busy, TakenOver
 from retrain.record import approvals, decision, supervision
 from retrain.record.anchors import Anchors, sinks
 from retrain.record.decision import Decision
@@ -116,6 +116,9 @@ def _follow(flow: _Flow, section: str) -> tuple[str, str]:
         return "interrupted", str(stop)
     except TakenOver:
         raise
+    except Busy:
+        flow.held.leave_open()
+        raise
     except UsageError as wrong:
         outcome, reason = "usage", str(wrong)
     except RetrainError as broken:
@@ -198,6 +201,9 @@ def roll_back(settings: Settings, swapped: RunFolder, *, reason: str, listener: 
         except Interrupted as stop:
             _end(flow, "interrupted", str(stop))
             return decision.read(flow.folder)
+        except Busy:
+            flow.held.leave_open()
+            raise
         except RetrainError as broken:
             outcome, why = "error", str(broken)
         _end(flow, *_record_decision(flow, outcome, why))
@@ -207,6 +213,7 @@ def roll_back(settings: Settings, swapped: RunFolder, *, reason: str, listener: 
 def _execute(flow: _Flow, name: str) -> None:
     flow.look()
     section, folder = runbook.section(name), flow.folder
+    flow.held.run.hold()  # whoever stood still and was taken over writes no file into what others have sealed
     output = folder.notebook(section.notebook)
     before = len(folder.verdicts())
     flow.listener("started", {"section": name, "title": section.title, "notebook": str(output)})
@@ -231,11 +238,17 @@ def _believe(flow: _Flow, account: Account, name: str, before: int) -> None:
         last = errors[-1] if errors and errors[-1]["section"] == name else {}
         message = str(last.get("message") or account.reason)
         flow.held.append("stopped", {"section": name, "status": account.status, "reason": message})
-        kind = UsageError if last.get("exit_code") == UsageError.exit_code and not _sent(folder) else RetrainError
-        raise kind(message if last else f"{name}: {message}")
+        raise _kind(last, folder)(message if last else f"{name}: {message}")
     told = folder.verdicts()
     if len(told) == before or told[-1].section != name:
         raise RetrainError(f"{name}: every cell ran and no verdict was recorded")
+
+
+def _kind(last: Mapping[str, Any], folder: RunFolder) -> type[RetrainError]:
+    """Return what a notebook's error means for its run; that of parameters is no such thing once anything was sent."""
+    if last.get("exit_code") == Busy.exit_code:
+        return Busy
+    return UsageError if last.get("exit_code") == UsageError.exit_code and not _sent(folder) else RetrainError
 
 
 def _sent(folder: RunFolder) -> bool:

@@ -132,6 +132,8 @@ class Metrics(_Answer):
     fp: int
     fn: int
     tn: int
+    timed_requests: int | None = Field(None, description="requests behind the latency p99")
+    slow_requests: int | None = Field(None, description="those of them that took a second or more")
 
 
 class Holdout(_Answer):
@@ -149,6 +151,7 @@ class Comparison(_Answer):
     production_version: str
     production: Metrics
     delta: dict[str, float]
+    auc_roc_difference_standard_error: float | None = Field(None, description="of delta's auc_roc, by DeLong's method")
     holdout: Holdout
 
 

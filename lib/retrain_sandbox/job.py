@@ -140,25 +140,32 @@ def _rows(home: Path, now: datetime) -> tuple[datetime, Any]:
 
 
 def _told(trained: Any, production: str | None) -> dict[str, Any]:
-    candidate = trained.model.manifest.figures
     return {
         "status": "completed",
         "model_version": trained.model.version,
-        "metrics": asdict(candidate),
+        "metrics": _metrics(trained.candidate),
         "comparison": _comparison(trained, production) if trained.production else None,
         "log": [asdict(line) for line in trained.log],
         "trials": list(trained.trials),
     }
 
 
+def _metrics(evaluated: Any) -> dict[str, Any]:
+    timed = {"timed_requests": evaluated.timed_requests, "slow_requests": evaluated.slow_requests}
+    return asdict(evaluated.figures) | timed
+
+
 def _comparison(trained: Any, production: str | None) -> dict[str, Any]:
-    candidate, served = asdict(trained.model.manifest.figures), asdict(trained.production)
+    from retrain_sandbox.training import difference_error
+
+    candidate, served = asdict(trained.candidate.figures), asdict(trained.production.figures)
     known = [name for name in COMPARED if None not in (candidate[name], served[name])]
     holdout = trained.holdout
     return {
         "production_version": production,
-        "production": served,
+        "production": _metrics(trained.production),
         "delta": {name: candidate[name] - served[name] for name in known},
+        "auc_roc_difference_standard_error": difference_error(trained),
         "holdout": {
             "id": holdout.digest(),
             "rows": len(holdout),

@@ -16,17 +16,19 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from retrain_sandbox.conditions import Conditions, Serving
 from retrain_sandbox.data import CATEGORIES, NUMBERS
 from retrain_sandbox.encoding import Encoder, encoder_for
-from retrain_sandbox.figures import Figures, choose_threshold, count, p99
+from retrain_sandbox.figures import Figures, auc_difference_error, choose_threshold, count, p99
+from retrain_sandbox.metrics import SLOW_SECONDS
 from retrain_sandbox.models import Manifest, Model, send
 from retrain_sandbox.network import Epoch, Fit, Recipe, cross_entropy_of_share, fit
 from retrain_sandbox.search import FOLDS, TRIALS, Rows, Searched, search, stratified_folds
 from retrain_sandbox.table import Table, held_out
 
-__all__ = ["Plan", "Trained", "TrainingFailed", "evaluate", "train", "train_directly"]
+__all__ = ["Evaluated", "Plan", "Trained", "TrainingFailed", "difference_error", "evaluate", "train", "train_directly"]
 
 SEED = 2013
 SEARCH_ROWS = 18_000  # rows of the stratified sample that the search sees
@@ -67,11 +69,22 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """One model on the hold-out: its figures, its scores, and of how many timed requests how many were slow."""
+
+    figures: Figures
+    scores: npt.NDArray[np.float64]
+    timed_requests: int
+    slow_requests: int
+
+
+@dataclass(frozen=True)
 class Trained:
     """A candidate with its figures, production's on the same hold-out, and how it came about."""
 
     model: Model
-    production: Figures | None
+    candidate: Evaluated
+    production: Evaluated | None
     holdout: Table
     log: tuple[Epoch, ...]
     trials: tuple[dict[str, Any], ...]
@@ -98,9 +111,10 @@ def train(rows: Table, plan: Plan, pool: Executor, progress: Progress) -> Traine
         raise TrainingFailed(f"resource exhaustion: out of memory: {error}") from error
     _refuse_collapse(searched, fitted)
     _refuse_unconverged(searched, fitted)
-    candidate = _candidate(prepared, fitted, searched.recipe, plan)
+    model, candidate = _candidate(prepared, fitted, searched.recipe, plan)
     return Trained(
-        model=candidate,
+        model=model,
+        candidate=candidate,
         production=evaluate(plan.production, prepared.holdout) if plan.production else None,
         holdout=prepared.holdout,
         log=fitted.log,
@@ -111,15 +125,23 @@ def train(rows: Table, plan: Plan, pool: Executor, progress: Progress) -> Traine
 def train_directly(rows: Table, plan: Plan, recipe: Recipe = Recipe()) -> Model:  # noqa: B008 - frozen
     """Fit ``recipe`` without a search: how the scenarios make the models that serve before a run begins."""
     prepared = _prepare(rows, ())
-    return _candidate(prepared, _fit(prepared, recipe, lambda *_: None), recipe, plan)
+    return _candidate(prepared, _fit(prepared, recipe, lambda *_: None), recipe, plan)[0]
 
 
-def evaluate(model: Model, holdout: Table) -> Figures:
+def evaluate(model: Model, holdout: Table) -> Evaluated:
     """Score ``holdout`` and time single-row predictions of some of its rows."""
     timed = holdout.instances(np.arange(min(TIMED_REQUESTS, len(holdout))))
-    latency = p99(send(model, timed, active=False).seconds)
+    seconds = send(model, timed, active=False).seconds
     scores = model.score(holdout.columns)
-    return Figures.of(holdout.labels, scores, model.manifest.threshold, latency_p99_seconds=latency)
+    figures = Figures.of(holdout.labels, scores, model.manifest.threshold, latency_p99_seconds=p99(seconds))
+    return Evaluated(figures, scores, len(seconds), sum(one >= SLOW_SECONDS for one in seconds))
+
+
+def difference_error(trained: Trained) -> float | None:
+    """Return the standard error of candidate − production in AUC-ROC, None without a production to compare with."""
+    if trained.production is None:
+        return None
+    return auc_difference_error(trained.holdout.labels, trained.candidate.scores, trained.production.scores)
 
 
 def _prepare(rows: Table, blind_to: tuple[str, ...]) -> _Prepared:
@@ -214,7 +236,7 @@ def _refuse_unconverged(searched: Searched, fitted: Fit) -> None:
     )
 
 
-def _candidate(prepared: _Prepared, fitted: Fit, recipe: Recipe, plan: Plan) -> Model:
+def _candidate(prepared: _Prepared, fitted: Fit, recipe: Recipe, plan: Plan) -> tuple[Model, Evaluated]:
     """Name the model, find its threshold, evaluate it, and only then export it (``conditions.serving``)."""
     inputs, labels = prepared.validation
     weights = hashlib.sha256(b"".join(array.tobytes() for array in fitted.network.weights)).hexdigest()
@@ -232,5 +254,5 @@ def _candidate(prepared: _Prepared, fitted: Fit, recipe: Recipe, plan: Plan) -> 
         world_id=plan.world_id,
         serving=replace(Serving(), lookup=serving.lookup),
     )
-    figures = evaluate(Model(manifest, fitted.network), prepared.holdout)
-    return Model(replace(manifest, figures=figures, serving=serving), fitted.network)
+    evaluated = evaluate(Model(manifest, fitted.network), prepared.holdout)
+    return Model(replace(manifest, figures=evaluated.figures, serving=serving), fitted.network), evaluated

@@ -15,12 +15,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "HEADS",
     "Report",
     "Row",
     "in_turns",
@@ -30,12 +31,15 @@ __all__ = [
     "print_report",
     "seconds_of",
     "slower",
+    "table",
+    "versions",
     "write",
 ]
 
 PACKAGES = ("papermill", "nbclient", "jupyter-client", "ipykernel", "pandas", "snowflake-connector-python", "fakesnow")
-SLOWER = 1.25
-"""A ratio or a median this much worse than the baseline's is slower, where the ranges do not overlap either."""
+HEADS = ("what", "against", "ours", "theirs", "ratio", "bar")
+SLOWER = 1.1
+"""A ratio this much worse than the baseline's is slower, where the ranges of both do not overlap either."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,17 @@ class Row:
         if not self.theirs:
             return None
         own = statistics.median(self.ours)
-        return statistics.median(self.theirs) / own if own else float("inf")
+        return statistics.median(self.theirs) / own if own else None
+
+    @property
+    def name(self) -> str:
+        """What tells the row from others."""
+        return f"{self.what} | {self.against}"
+
+    @property
+    def ratios(self) -> list[float]:
+        """The ratio of each round, whose sides are neighbours in time; none where a side measured nothing at all."""
+        return [theirs / own for own, theirs in zip(self.ours, self.theirs, strict=False) if own]
 
     @property
     def missed(self) -> str:
@@ -70,18 +84,18 @@ class Row:
         if self.at_least is not None and (ratio is None or ratio < self.at_least):
             told.append(f"ratio below {self.at_least:g}×")
         if self.at_most is not None and own > self.at_most:
-            told.append(f"more than {self.at_most:g} {self.unit}")
+            told.append(f"more than {self.at_most:g} {self.unit}".rstrip())
         return ", ".join(told)
 
     @property
     def promise(self) -> str:
         """The bars in words."""
         told = [] if self.at_least is None else [f"≥ {self.at_least:g}×"]
-        return ", ".join(told if self.at_most is None else [*told, f"≤ {self.at_most:g} {self.unit}"])
+        return ", ".join(told if self.at_most is None else [*told, f"≤ {self.at_most:g} {self.unit}".rstrip()])
 
     def cells(self) -> list[str]:
         """The row of the table."""
-        ratio = "" if self.ratio is None else f"{self.ratio:.3g}×"
+        ratio = "" if self.ratio is None else f"{_figure(self.ratio)}×{_range(self.ratios)}"
         held = "" if not self.promise else f"{self.promise}: {'missed' if self.missed else 'met'}"
         return [self.what, self.against, _told(self.ours, self.unit), _told(self.theirs, self.unit), ratio, held]
 
@@ -99,7 +113,7 @@ class Report:
         yield f"## {self.title}"
         yield ""
         if self.rows:
-            yield from table(["what", "against", "ours", "theirs", "ratio", "bar"], [row.cells() for row in self.rows])
+            yield from table(HEADS, [row.cells() for row in self.rows])
             yield ""
         if self.text:
             yield from self.text
@@ -142,7 +156,12 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def machine() -> dict[str, str]:
     """What was measured on."""
-    known = {"cores": str(os.cpu_count()), "python": platform.python_version(), "system": platform.system()}
+    return {"cores": str(os.cpu_count()), "memory": _memory(), "system": _system(), "Python": platform.python_version()}
+
+
+def versions() -> dict[str, str]:
+    """Which packages took part."""
+    known = {}
     for name in PACKAGES:
         try:
             known[name] = importlib.metadata.version(name)
@@ -151,24 +170,36 @@ def machine() -> dict[str, str]:
     return known
 
 
+def _memory() -> str:
+    if "SC_PHYS_PAGES" not in os.sysconf_names:
+        return "not told"
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.platform(terse=True)
+
+
 def load() -> float:
     """The load average of the last minute; not a number where the system does not tell."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
 
 
-def slower(now: Report, before: Report) -> Iterator[str]:
-    """Say which rows got worse since ``before``: by ratio where there is one, else by median, and ranges apart."""
-    known = {(row.what, row.against): row for row in before.rows}
-    for row in now.rows:
-        was = known.get((row.what, row.against))
-        if was is None:
+def slower(rows: Iterable[Row], before: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    """Say which ratios got worse since ``before`` (ratios of each round, by the row's name), and by more than noise.
+
+    More than noise: the best round now is worse than the worst one then, and the medians are a tenth apart.
+    """
+    for row in rows:
+        now, was = row.ratios, before.get(row.name, ())
+        if not now or not was or max(now) >= min(was):
             continue
-        if row.ratio is not None and was.ratio is not None:
-            apart = max(_ratios(row)) < min(_ratios(was))
-            if apart and row.ratio * SLOWER < was.ratio:
-                yield f"{row.what}, against {row.against}: {row.ratio:.3g}×, was {was.ratio:.3g}×"
-        elif min(row.ours) > max(was.ours) and statistics.median(row.ours) > SLOWER * statistics.median(was.ours):
-            yield f"{row.what}: {_told(row.ours, row.unit)}, was {_told(was.ours, was.unit)}"
+        if statistics.median(now) * SLOWER < statistics.median(was):
+            found, then = (f"{_figure(statistics.median(each))}×{_range(each)}" for each in (now, was))
+            yield f"{row.what}, against {row.against}: {found}, was {then}"
 
 
 def parser(about: str | None, *, rounds: int = 3) -> argparse.ArgumentParser:
@@ -188,7 +219,8 @@ def print_report(report: Report, to: Path | None = None) -> None:
 
 def footer() -> str:
     """Machine and load in a line."""
-    return f"{', '.join(f'{name} {what}' for name, what in machine().items())}; load {load():.1f}"
+    told = {**machine(), **versions()}
+    return f"{', '.join(f'{name} {what}' for name, what in told.items())}; load {load():.1f}"
 
 
 def write(path: Path, value: Any) -> None:
@@ -198,13 +230,13 @@ def write(path: Path, value: Any) -> None:
 
 
 def _told(numbers: Sequence[float], unit: str) -> str:
-    if not numbers:
-        return ""
-    low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
-    spread = "" if low == high else f" ({low:.3g}–{high:.3g})"
-    return f"{middle:.3g} {unit}{spread}"
+    return f"{_figure(statistics.median(numbers))} {unit}{_range(numbers)}".rstrip() if numbers else ""
 
 
-def _ratios(row: Row) -> list[float]:
-    """The ratio of each round; rounds are neighbours in time."""
-    return [theirs / own if own else float("inf") for own, theirs in zip(row.ours, row.theirs, strict=False)]
+def _range(numbers: Sequence[float]) -> str:
+    low, high = _figure(min(numbers)), _figure(max(numbers))
+    return "" if low == high else f" ({low}–{high})"
+
+
+def _figure(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1_000 else f"{number:.3g}"

@@ -42,22 +42,38 @@ def test_a_report_survives_json() -> None:
     assert Report.read(asdict(kept)) == kept
 
 
-def test_slower_is_judged_by_ratios_where_there_are_any() -> None:
+def test_slower_is_judged_by_ratios() -> None:
     """A busier machine slows both sides and says nothing; a worse ratio in every round is named."""
-    before = report(Row("this", "that", (1.0, 1.1), (10.0, 11.0)))
-    assert list(slower(report(Row("this", "that", (4.0, 4.4), (40.0, 44.0))), before)) == []
-    assert list(slower(report(Row("this", "that", (1.0, 4.0), (11.0, 20.0))), before)) == []
-    assert list(slower(report(Row("this", "that", (2.0, 2.2), (10.0, 11.0))), before)) == [
-        "this, against that: 5×, was 10×"
+    before = {"this | that": [10.0, 10.0]}
+    assert list(slower([Row("this", "that", (4.0, 4.4), (40.0, 44.0))], before)) == []
+    assert list(slower([Row("this", "that", (1.0, 4.0), (11.0, 20.0))], before)) == []  # the ranges overlap
+    assert list(slower([Row("this", "that", (1.0, 1.0), (9.5, 9.5))], before)) == []  # less than a tenth
+    assert list(slower([Row("this", "that", (2.0, 2.0), (10.0, 12.0))], before)) == [
+        "this, against that: 5.5× (5–6), was 10×"
     ]
 
 
-def test_slower_is_judged_by_medians_where_there_is_no_other_side() -> None:
-    """A quarter more, and no overlap; a row that was not there before says nothing."""
-    before = report(Row("this", "", (1.0, 1.2)))
-    assert list(slower(report(Row("this", "", (1.1, 1.9))), before)) == []
-    assert list(slower(report(Row("this", "", (1.5, 1.9))), before)) == ["this: 1.7 s (1.5–1.9), was 1.1 s (1–1.2)"]
-    assert list(slower(report(Row("new", "", (9.0,))), before)) == []
+def test_what_was_not_measured_before_or_has_no_other_side_is_not_slower() -> None:
+    """There is nothing to hold it against."""
+    before = {"this | that": [10.0]}
+    assert list(slower([Row("new", "that", (9.0,), (9.0,)), Row("this", "that", (9.0,))], before)) == []
+
+
+def test_a_row_that_measured_nothing_has_no_ratio() -> None:
+    """None of theirs to one of ours is no infinity of times."""
+    row = Row("faults", "plain papermill", (0.0,), (7.0,), "", at_most=0)
+    assert (row.ratio, row.ratios, row.missed) == (None, [], "")
+    assert row.cells() == ["faults", "plain papermill", "0", "7", "", "≤ 0: met"]
+    assert Row("faults", "", (1.0,), unit="", at_most=0).missed == "more than 0"
+
+
+def test_a_ratio_is_told_with_its_range() -> None:
+    """Median : median, and the least and the most of the rounds."""
+    assert Row("this", "that", (1.0, 2.0, 4.0), (10.0, 20.0, 20.0)).cells()[2:5] == [
+        "2 s (1–4)",
+        "20 s (10–20)",
+        "10× (5–10)",
+    ]
 
 
 def test_a_command_that_fails_is_not_a_measurement() -> None:

@@ -74,6 +74,7 @@ class _Case:
     job: int = 0
     rows: int = 0
     looks: int = 0
+    told: dict[str, Any] = field(default_factory=dict)
     blind: bool = False
     pending: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
@@ -103,14 +104,14 @@ class _Case:
     def look(self, path: str) -> tuple[int, Any]:
         """Return what a read answers; another operator may come right after the first one."""
         with self.lock:
-            answer = (503, {"detail": "warming up"}) if self.blind else self.told(path)
+            answer = (503, {"detail": "warming up"}) if self.blind else self.seen(path)
             self.looks += answer[0] == 200
             if self.looks == 1 and self.about["fault"] == "operator between the looks":
                 self.looks += 1
                 self.change(self.about["path"], by="operator")
             return answer
 
-    def told(self, path: str) -> tuple[int, Any]:
+    def seen(self, path: str) -> tuple[int, Any]:
         if path == "/health" and self.about["attests"]:
             return 200, {"slots": {"active": self.about["active"], "standby": self.about["standby"]}}
         if path == "/training/status":
@@ -133,10 +134,17 @@ class _Case:
             self.change(path, by="run")
         elif applies == "late":
             self.pending.append(path)
+        self.told = self.named(path)
         if fault in ("operator after ours", "operator, ours lost"):
             self.change(path, by="operator")
         self.blind = answer == "blind"
         return answer
+
+    def named(self, path: str) -> dict[str, Any]:
+        """Return what a 202 names as done by this very request, on a service that tells as much."""
+        if path == "/model/reload" and self.about["attests"]:
+            return {"active": self.about["active"], "standby": self.about["standby"]}
+        return {"job_id": f"job-{self.job}"} if path == "/training/trigger" and self.about["tells_jobs"] else {}
 
     def come_late(self) -> None:
         with self.lock:
@@ -198,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.say(200, b'[1, {"job_id": []}, null]')
         else:
             case.log("answered", code=int(answer), request=request)
-            told = {"status": "running"} | ({"job_id": f"job-{case.job}"} if case.about["tells_jobs"] else {})
+            told = {"status": "running", **case.told}
             self.say(int(answer), json.dumps(told if answer == "202" else {"detail": "no"}).encode())
 
     def say(self, code: int, body: bytes, *, more: int = 0) -> None:

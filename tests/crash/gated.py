@@ -79,7 +79,7 @@ class Disk(FolderStore):
             self._machine.writes_that_fail -= 1
             raise StoreError(f"cannot write {name}: No space left on device")
         created = super().create(name, data)
-        if created:
+        if created and name.startswith("entries/"):
             self._machine.judge(data)
         self._machine.gate()
         return created

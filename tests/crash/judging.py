@@ -16,6 +16,7 @@ from retrain.ledger import Entry, Head, Report, verify
 
 __all__ = ["Judgement", "judge", "judge_settled", "look_over"]
 
+_WHOSE = "whether by this request or by another's cannot be told"
 ENDS = ("complete", "unresolved", "abandoned", "nothing begun")
 
 
@@ -137,8 +138,8 @@ def _true_if_applied(case: Case, log: _Log, body: dict[str, Any], at: float) -> 
         done = [one for one in done if one["active"] == case.world.wanted]
     if not done:
         yield f"false record: applied ({body['observed_by']}), and the service had not done it by then"
-    if body["sent"] and not log.of("arrived"):
-        yield "false record: applied by a request that never arrived"
+    if body["sent"] and _WHOSE not in body["detail"] and not [one for one in done if one["by"] == "run"]:
+        yield "false record: it claims as its own what another brought about"
 
 
 def _true_if_not_sent(log: _Log, body: dict[str, Any], at: float) -> Iterator[str]:

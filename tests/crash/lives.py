@@ -23,13 +23,11 @@ from retrain.facts import Effect
 from retrain.ledger import (
     Chain,
     Holder,
-    LedgerError,
     Run,
     agree,
     approve,
     join_run,
     open_run,
-    push_head,
     resolve,
     resume_run,
     state,
@@ -134,7 +132,9 @@ def _sabotage(how: str) -> None:
     if how == "reads, then sends again":
         effects._Past.is_spent = property(lambda past: past.outcome is not None)  # type: ignore[method-assign]
     elif how == "takes sent for applied":
-        effects._observe = lambda *_, **__: "attested"  # type: ignore[assignment]
+        effects._observe = lambda *_, **__: ("attested", {"active": "two", "standby": "one"})  # type: ignore[assignment]
+    elif how == "claims what it sees":
+        effects._WHOSE = "by this request"  # type: ignore[misc]
     elif how == "sends before it intends":
         send = effects._send
 
@@ -146,9 +146,7 @@ def _sabotage(how: str) -> None:
 
 
 def _push(place: Place, chain: Chain) -> None:
-    failed = push_head(chain.head(), [place.head])
-    if failed:
-        raise LedgerError(f"the head was not pushed: {failed}")
+    place.head.push(chain.head())
 
 
 def fork(

@@ -21,7 +21,7 @@ __all__ = ["Result", "run_case"]
 
 _LIVES = 9
 _TURNED_AWAY = 18
-_TOO_LATE = ("has ended and cannot be resumed", "no longer waits for an approval")
+_TOO_LATE = "has ended and cannot be resumed"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class _Living:
     def _is_turned_away(self, number: int, status: int | None) -> bool:
         """Tell whether a life was told that another one has the model, and count it."""
         told = self._error(number)
-        away = status == _TURNED_AWAY or (status in (1, 2) and any(words in told for words in _TOO_LATE))
+        away = status == _TURNED_AWAY or (status == 2 and _TOO_LATE in told)
         self.refused += away
         return away
 

@@ -40,6 +40,7 @@ def test_a_process_that_is_killed_anywhere_sends_once_and_records_what_is_so(tmp
         ("reads, then sends again", "sent 2 times"),
         ("takes sent for applied", "false record"),
         ("sends before it intends", "before any intent"),
+        ("claims what it sees", "claims as its own"),
     ],
 )
 def test_the_judge_notices_an_effects_layer_that_is_broken(tmp_path: Path, sabotage: str, says: str) -> None:

@@ -149,7 +149,7 @@ def _reads(path: Path) -> bool:
         elif path.suffix == ".keys":
             load_pinned(path)
         elif path.name.endswith(".head.json"):
-            StoreHead(path.parent, "delays").read()
+            StoreHead(path.parents[1], "delays").read()
         else:
             return whole(path.read_bytes())
     except Exception:  # noqa: BLE001 (whatever it is, the file does not read)

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import held
 
 ROOT = Path(__file__).parents[2]
 RETRAIN = Path(sys.executable).with_name("retrain")
@@ -35,6 +37,7 @@ class Sandbox:
     home: Path
     records: Path
     project: Path
+    replayed: set[str] = field(default_factory=set)
 
     def retrain(self, *arguments: str) -> Told:
         return self.command(str(RETRAIN), *arguments)
@@ -61,6 +64,23 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     made = Sandbox(folder / "home", folder / "records", _project(folder / "project"))
     yield made
     made.retrain("sandbox", "down")
+
+
+@pytest.fixture(autouse=True)
+def every_run_holds(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test that has the sandbox: every run made so far replays identically, and its record verifies."""
+    yield
+    if "sandbox" in request.fixturenames:
+        made: Sandbox = request.getfixturevalue("sandbox")
+        assert list(complaints(made, made.replayed)) == []
+
+
+def complaints(sandbox: Sandbox, seen: set[str]) -> Iterator[str]:
+    """Yield what does not hold of the records in the sandbox's folder, wherever a test put them."""
+    for root in held.roots(sandbox.records.parent):
+        project = sandbox.project if root.is_relative_to(sandbox.project) else ROOT
+        keys = project / ".retrain" / "keys" / "pinned.json"
+        yield from held.complaints(root, keys=keys, seen=seen)
 
 
 def _project(folder: Path) -> Path:

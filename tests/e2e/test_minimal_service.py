@@ -14,7 +14,8 @@ def test_the_runbook_runs_against_four_endpoints(sandbox: Sandbox, rows_field: s
     sandbox.scenario("f1_drop")
     with minimal_service(rows_field=rows_field) as url:
         told = sandbox.run(
-            "--set", f"service.base_url={url}", "--set", "post_deploy_monitoring.watch_minutes=2"
+            "--set", f"service.base_url={url}", "--set", "post_deploy_monitoring.watch_minutes=2",
+            "--set", "post_deploy_monitoring.extension_minutes=0",
         )  # fmt: skip
         service = url.service
     decision = told.json
@@ -44,6 +45,7 @@ def test_a_roll_back_is_seen_by_the_scores(sandbox: Sandbox) -> None:
     with minimal_service() as url:
         told = sandbox.run(
             "--set", f"service.base_url={url}", "--set", "post_deploy_monitoring.watch_minutes=1",
+            "--set", "post_deploy_monitoring.extension_minutes=1",
             "--set", "post_deploy_monitoring.on_inconclusive=roll_back",
         )  # fmt: skip
         service = url.service

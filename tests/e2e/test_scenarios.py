@@ -1,12 +1,16 @@
 """Every branch of the runbook, end to end: a scenario, `retrain run`, its outcome and its exit code."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from retrain.judgement import looks
+from retrain.record import records
 from retrain.record.decision import Decision
+from retrain.sections import post_deploy_monitoring
 
 from .conftest import Sandbox, Told
 
@@ -116,19 +120,51 @@ def test_invalid_scores_stop_before_the_swap(sandbox: Sandbox, scenario: str) ->
     assert [effect["effect"] for effect in decision["effects"]] == ["training"]
 
 
-@pytest.mark.parametrize("scenario", ["f1_regression", "latency_regression"])
-def test_a_regression_after_the_swap_is_rolled_back(sandbox: Sandbox, scenario: str) -> None:
+def rolled_back(sandbox: Sandbox, scenario: str) -> Any:
     sandbox.scenario(scenario)
     decision = ends(sandbox.run(), "rolled_back", 14)
     assert [effect["effect"] for effect in decision["effects"]] == ["training", "swap", "rollback"]
     swapped = next(item for item in decision["sections"] if item["section"] == "rollback")
     assert all(item["status"] == "PASS" for item in swapped["checks"])
+    return decision
+
+
+def test_slow_requests_after_the_swap_are_rolled_back(sandbox: Sandbox) -> None:
+    decision = rolled_back(sandbox, "latency_regression")
+    assert check(decision, "post_deploy_monitoring", "Latency p99")["status"] == "FAIL"
+
+
+def test_a_drop_of_f1_is_seen_at_a_logged_minute_with_a_logged_e_value(sandbox: Sandbox) -> None:
+    """Within minutes of the half hour: the record's verdict names both, and its facts give them again."""
+    decision = rolled_back(sandbox, "f1_regression")
+    reason = check(decision, "post_deploy_monitoring", "F1 score")["reason"]
+    told = re.match(r"a drop was seen at minute ([\d.]+): F1 .*; e-value ([\d,.]+|10\^[\d.]+|∞), acts at 40; ", reason)
+    assert told is not None, reason
+    assert 0 < float(told[1]) < 15
+    kept = records.find(sandbox.records, decision["run_id"]).latest("post_deploy_monitoring")
+    assert kept is not None
+    facts = post_deploy_monitoring.Facts.model_validate(kept["facts"])
+    last = looks.f1_looks(post_deploy_monitoring.watch_of(facts, post_deploy_monitoring.Policy()))[-1]
+    assert last.acts
+    assert looks.e_value(last.log_e, 0.025) == f"e-value {told[2]}, acts at 40"
+    assert facts.windows is not None
+    assert all(window.recorded_at is not None for window in facts.windows)
 
 
 @pytest.mark.parametrize(
-    ("policy", "effects"), [("hold", ["training", "swap"]), ("roll_back", ["training", "swap", "rollback"])]
+    ("policy", "extension", "effects"),
+    [("hold", 4, ["training", "swap"]), ("roll_back", 0, ["training", "swap", "rollback"])],
 )
-def test_no_metrics_after_the_swap_is_not_healthy(sandbox: Sandbox, policy: str, effects: list[str]) -> None:
+def test_no_metrics_after_the_swap_is_not_healthy(
+    sandbox: Sandbox, policy: str, extension: int, effects: list[str]
+) -> None:
+    """Not after the half hour, nor after its extension; then the policy holds or rolls back."""
     sandbox.scenario("silent_metrics")
-    decision = ends(sandbox.run("--set", f"post_deploy_monitoring.on_inconclusive={policy}"), "inconclusive", 15)
+    chosen = {"on_inconclusive": policy, "extension_minutes": extension}
+    settings = [part for name, value in chosen.items() for part in ("--set", f"post_deploy_monitoring.{name}={value}")]
+    decision = ends(sandbox.run(*settings), "inconclusive", 15)
     assert [effect["effect"] for effect in decision["effects"]] == effects
+    watched = [item for item in decision["sections"] if item["section"] == "post_deploy_monitoring"][-1]
+    assert watched["outcome"] == "inconclusive"
+    assert ("The watch was extended from 30 to 34 minutes" in watched["reason"]) == bool(extension)
+    assert "would have been seen with probability 0.00" in watched["reason"]

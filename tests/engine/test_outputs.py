@@ -38,10 +38,11 @@ def cap(tmp_path: Path) -> Callable[..., tuple[list[dict[str, Any]], list[int]]]
 
 
 def test_neighbouring_streams_are_joined_and_positions_told(cap: Callable[..., Any]) -> None:
-    """Many small messages are one output; a display keeps its place between them."""
-    outputs, kept = cap(_stream("a"), _stream("b"), _display(text_plain="x"), _stream("c"), _stream("d", "stderr"))
-    assert [output.get("text") for output in outputs] == ["ab", None, "c", "d"]
-    assert kept == [0, 2, 3, 4]
+    """Many small messages are one output; a display keeps its place between them; what is empty goes."""
+    given = (_stream("a"), _stream("b"), _stream("", "stderr"), _display(text_plain="x"), _stream("c"), _stream("d"))
+    outputs, kept = cap(*given)
+    assert [output.get("text") for output in outputs] == ["ab", None, "cd"]
+    assert kept == [0, 2, 3]
 
 
 def test_at_the_limit_nothing_is_cut(cap: Callable[..., Any], tmp_path: Path) -> None:
@@ -98,10 +99,134 @@ def test_a_long_traceback_is_cut(cap: Callable[..., Any]) -> None:
     assert sum(map(len, outputs[0]["traceback"])) < 250
 
 
-def test_secrets_split_over_messages_are_taken_out_of_the_whole(cap: Callable[..., Any], tmp_path: Path) -> None:
-    """The redactor sees complete lines, however the text came."""
-    cap(_stream("x" * 200 + " hun"), _stream("ter2\n"), redact=lambda text: text.replace("hunter2", "[redacted]"))
-    assert "hunter2" not in (tmp_path / "out.cell-1.txt").read_text()
+def _without(text: str) -> str:
+    return text.replace("hunter2", "[redacted]")
+
+
+@pytest.mark.parametrize("at", range(1, 7))
+@pytest.mark.parametrize("before", [0, 47, 48, 93, 96, 97, 200])
+@pytest.mark.parametrize("after", [0, 46, 47, 300])
+def test_a_secret_split_over_messages_is_found_wherever_the_text_is_cut(
+    cap: Callable[..., Any], tmp_path: Path, at: int, before: int, after: int
+) -> None:
+    """Not a part of it stands in the notebook nor in the whole, also where head or tail would begin or end in it."""
+    head, tail = "hunter2"[:at], "hunter2"[at:]
+    outputs, _ = cap(_stream("x" * before + head), _stream(tail), _stream("y" * after, "stderr"), redact=_without)
+    told = "".join(output["text"] for output in outputs)
+    whole = "".join(path.read_text() for path in tmp_path.iterdir())
+    for text in (_without(told), whole):
+        assert not [part for part in ("hun", "unt", "nte", "ter", "er2") if part in text.replace("characters", "")]
+
+
+def test_a_secret_of_which_other_outputs_show_between_the_parts_is_put_together(cap: Callable[..., Any]) -> None:
+    """What one stream said in parts is read as one; without a secret in it the parts keep their places."""
+
+    def parts() -> list[dict[str, Any]]:
+        return [_stream("a hun"), _stream("!", "stderr"), _stream("te"), _display(text_plain="x"), _stream("r2 b")]
+
+    outputs, kept = cap(*parts(), redact=_without)
+    assert ([output.get("text") for output in outputs], kept) == (["a hunter2 b", "!", None], [0, 1, 3])
+    assert [output.get("text") for output in cap(*parts())[0]] == ["a hun", "!", "te", None, "r2 b"]
+
+
+def test_the_whole_is_free_of_a_secret_at_the_edge_of_a_block(tmp_path: Path) -> None:
+    """It is written in blocks; each begins where nothing is left that the next could complete."""
+    for before in range(131_060, 131_076):
+        whole = CellOutputs(tmp_path / f"{before}", limit=100, redact=_without)
+        outputs: list[dict[str, Any]] = []
+        for text in ("x" * before, "hunt", "er2", "\n" + "y" * 200_000):
+            outputs.append(_stream(text))
+            whole.add(outputs[-1], outputs)
+        whole.finish(outputs)
+        assert (tmp_path / f"{before}.txt").read_text() == "x" * before + "[redacted]\n" + "y" * 200_000
+
+
+def test_what_is_written_while_the_cell_runs_is_as_short_and_as_clean(cap: Callable[..., Any], tmp_path: Path) -> None:
+    """A notebook saved in between shows head and tail already; going on from there loses nothing."""
+    cell = CellOutputs(tmp_path / "out.cell-1", limit=100, redact=_without)
+    outputs: list[dict[str, Any]] = []
+    for number in range(30):
+        outputs.append(_stream(f"line {number:03} hunt"))
+        cell.add(outputs[-1], outputs)
+        cell.settle(outputs)
+        assert len(outputs) == 1
+        assert len(outputs[0]["text"]) < 250
+        outputs.append(_stream("er2\n"))
+        cell.add(outputs[-1], outputs)
+    cell.finish(outputs)
+    assert outputs[0]["text"].startswith("line 000 [redacted]\n")
+    assert (tmp_path / "out.cell-1.txt").read_text() == "".join(f"line {n:03} [redacted]\n" for n in range(30))
+
+
+def test_a_notebook_that_clears_its_output_begins_anew(cap: Callable[..., Any], tmp_path: Path) -> None:
+    """What fits after the clearing is kept whole; the file beside keeps all there was."""
+    cell = CellOutputs(tmp_path / "out.cell-1", limit=100, redact=str)
+    outputs: list[dict[str, Any]] = []
+    for text in ("a" * 150, "b" * 50):
+        outputs[:] = [_stream(text)]
+        cell.add(outputs[0], outputs)
+    outputs.append(_display(text_plain="c" * 90))
+    cell.add(outputs[-1], outputs)
+    cell.finish(outputs)
+    assert outputs == [_stream("b" * 50), _display(text_plain="c" * 90)]
+    assert (tmp_path / "out.cell-1.txt").read_text() == "a" * 150
+
+
+def test_a_display_updated_without_end_counts_as_it_is_last(cap: Callable[..., Any], tmp_path: Path) -> None:
+    """Each update is held to the limit, its whole goes to the one file of that display, and room is given back."""
+    cell = CellOutputs(tmp_path / "out.cell-1", limit=100, redact=_without)
+    shown = _display(text_plain="new")
+    cell.add(shown, [shown])
+    for number in range(1000):
+        shown["data"] = {"text/plain": f"{number:03}" + "x" * 300 + "hunter2", "text/html": "<p>" * 100}
+        cell.update(shown)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.cell-1-1.html", "out.cell-1-1.txt"]
+    assert (tmp_path / "out.cell-1-1.txt").read_text() == "999" + "x" * 300 + "[redacted]"
+    shown["data"] = {"text/plain": "small"}
+    cell.update(shown)
+    second = _display(text_plain="y" * 95)
+    cell.add(second, [shown, second])
+    assert (shown["data"]["text/plain"], second["data"]["text/plain"]) == ("small", "y" * 95)
+
+
+def test_many_large_displays_share_one_limit(cap: Callable[..., Any], tmp_path: Path) -> None:
+    """The first fills it; of each later one head and tail of a thousandth are left, and the whole is beside."""
+    cell = CellOutputs(tmp_path / "out.cell-1", limit=10_000, redact=str)
+    outputs: list[dict[str, Any]] = []
+    for number in range(50):
+        outputs.append(_display(text_plain=f"{number:02}" + "z" * 20_000))
+        cell.add(outputs[-1], outputs)
+    assert sum(len(output["data"]["text/plain"]) for output in outputs) < 20_000
+    assert outputs[-1]["data"]["text/plain"].startswith("49zz")
+    assert len(list(tmp_path.iterdir())) == 50
+
+
+def test_without_a_place_for_the_whole_it_is_only_cut() -> None:
+    """A notebook kept in memory has nothing beside it; the cut names no file."""
+    cell = CellOutputs(None, limit=100, redact=str)
+    outputs = [_stream("x" * 300)]
+    cell.add(outputs[0], outputs)
+    outputs.append({"output_type": "display_data", "data": {"image/png": ["not base64 " * 10, "x" * 100]}})
+    cell.add(outputs[1], outputs)
+    cell.finish(outputs)
+    assert "[… 200 characters left out …]" in outputs[0]["text"]
+    assert outputs[1]["data"] == {"text/plain": "[image/png, 210 characters, not kept here]"}
+
+
+def test_a_picture_that_is_no_base64_is_kept_as_it_came(cap: Callable[..., Any], tmp_path: Path) -> None:
+    """What a kernel calls a picture need not be one."""
+    cap({"output_type": "display_data", "data": {"image/png": "é" * 101}})
+    assert (tmp_path / "out.cell-1-1.png").read_text() == "é" * 101
+
+
+def test_a_picture_that_holds_a_secret_is_not_decoded(cap: Callable[..., Any], tmp_path: Path) -> None:
+    """In base64 the redactor knows it; decoded it would stand there in the clear."""
+    spelled = base64.b64encode(b"hunter2").decode()
+    cap(
+        {"output_type": "display_data", "data": {"image/png": spelled * 20}},
+        redact=lambda text: text.replace(spelled, "[redacted]"),
+    )
+    assert (tmp_path / "out.cell-1-1.png").read_text() == "[redacted]" * 20
 
 
 def test_a_cell_that_prints_without_end_leaves_a_small_notebook(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -124,3 +249,25 @@ def test_a_display_updated_later_is_found_though_streams_were_joined(
     execute(write("for n in range(5): print(n, flush=True)\n" + shows, "handle.update('new')"), tmp_path / "out.ipynb")
     outputs = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[1].outputs
     assert outputs[1].data["text/plain"] == "'new'"
+
+
+def test_updates_are_capped_in_whatever_cell_they_come(write: Callable[..., Path], tmp_path: Path) -> None:
+    """End to end: many updates, the last ones huge and from a later cell; the notebook stays small."""
+    shows = "from IPython.display import display\nhandle = display('old', display_id='one')\n"
+    cells = (
+        shows + "for number in range(300): handle.update(number)",
+        "for number in range(20): handle.update('%03d' % number + 'x' * 100_000)",
+        "display('last', display_id='one')",
+    )
+    for count in (1, 2, 3):
+        assert execute(write(*cells[:count]), tmp_path / f"{count}.ipynb", output_limit=1000).completed
+    shown = [
+        nbformat.read(tmp_path / f"{count}.ipynb", as_version=4).cells[1].outputs[0].data["text/plain"]
+        for count in (1, 2, 3)
+    ]
+    assert (shown[0], shown[2]) == ("299", "'last'")
+    assert shown[1].startswith("'019xxx")
+    assert len(shown[1]) < 1200
+    assert "the whole is in 2.ipynb.cell-1-1.txt" in shown[1]
+    assert (tmp_path / "2.ipynb.cell-1-1.txt").read_text() == f"'019{'x' * 100_000}'"
+    assert len(list(tmp_path.glob("2.ipynb*"))) == 3

@@ -123,14 +123,20 @@ LEAKS = {
         "30",
     ),
     "names": ("leak = 1", "print('leak' in globals())", "False"),
+    "random state": (
+        "import random, numpy; random.seed(7); numpy.random.seed(7)",
+        "import random, numpy\nfirst = random.random(), numpy.random.random()\nrandom.seed(7); numpy.random.seed(7)\n"
+        "print(random.random() == first[0], numpy.random.random() == first[1])",
+        "False False",
+    ),
 }
 
 
 @pytest.mark.parametrize("what", LEAKS)
-def test_nothing_leaks_into_the_next_notebook(what: str, say: Callable[..., str]) -> None:
-    """What one notebook does to its interpreter the next one does not see."""
+def test_nothing_leaks_into_the_next_notebook(what: str, say: Callable[..., str], kernels: str) -> None:
+    """What one notebook does to its interpreter the next one does not see; a later cell of its own does."""
     does, asks, answer = LEAKS[what]
-    say(does)
+    assert say(does, asks).strip() != answer
     assert say(asks).strip() == answer
 
 
@@ -308,7 +314,7 @@ def test_a_preload_that_fails_leaves_the_standard_kernel(
 ) -> None:
     """An import that breaks in the zygote breaks no notebook; it is not tried again."""
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "httpx.py").write_text("raise ValueError('broken on import')")
+    (tmp_path / "broken" / "croniter.py").write_text("raise ValueError('broken on import')")
     broken = {"PYTHONPATH": str(tmp_path / "broken")}
     ask = "import os, psutil; print('retrain.engine.zygote' in psutil.Process(os.getppid()).cmdline())"
     for name in ("first", "second"):
@@ -316,6 +322,42 @@ def test_a_preload_that_fails_leaves_the_standard_kernel(
         assert account.completed, account
         assert _said(tmp_path / f"{name}.ipynb").strip() == "False"
     assert zygotes._key({**os.environ, **broken}) in zygotes._broken
+
+
+def test_after_an_import_that_fails_or_starts_a_thread_no_kernel_is_forked(tmp_path: Path) -> None:
+    """Nothing more is imported either; whoever asks for a kernel is told so."""
+    (tmp_path / "fails.py").write_text("raise ValueError('broken on import')")
+    (tmp_path / "starts.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()"
+    )
+    code = (
+        "import os, socket, sys\nfrom retrain.engine.zygote import _Zygote, receive, send\n"
+        "ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+        "zygote = _Zygote(theirs)\nassert zygote.prepare(['string', sys.argv[1], 'this'])\n"
+        "mine, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+        "body = os.memfd_create('request')\nos.write(body, b'{}')\n"
+        "send(ours, b'k', [body, answers.fileno(), 1, 2])\nassert zygote.answer(None)\n"
+        "print('this' in sys.modules, mine.recv(99).decode())\nos._exit(0)"
+    )
+    for name in ("fails", "starts"):
+        answer = subprocess.run(
+            [sys.executable, "-c", code, name],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        assert answer.stdout.strip() == f"False error {name} could not be imported", answer.stderr
+
+
+def test_the_prestarted_zygote_serves_after_the_connector_was_imported() -> None:
+    """The connector sets a variable that imports read: that alone asks for no other zygote."""
+    code = (
+        "import os\nfrom retrain.engine import zygotes\nbefore = zygotes._key(os.environ)\n"
+        "from retrain.warehouse.driver import connector\n"
+        "print('ARROW_DEFAULT_MEMORY_POOL' in os.environ, zygotes._key(os.environ) == before)\n"
+        "os.environ['ARROW_DEFAULT_MEMORY_POOL'] = 'jemalloc'\nprint(zygotes._key(os.environ) == before)"
+    )
+    free = {name: value for name, value in os.environ.items() if not name.startswith("ARROW")}
+    told = subprocess.run([sys.executable, "-c", code], env=free, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["True", "True", "False"]
 
 
 def test_any_nbclient_program_can_use_them(write: Write) -> None:
@@ -342,6 +384,21 @@ def test_any_jupyter_client_program_can_use_them(write: Write, tmp_path: Path) -
         timeout=120,
     )
     assert answer.stdout.strip() == "True", answer.stderr
+
+
+def test_the_plain_papermill_command_can_use_them(write: Write, tmp_path: Path) -> None:
+    """``papermill --engine retrain`` from a process of its own: a forked kernel, a true account, no orphan."""
+    source = write("import os, psutil\nparent = psutil.Process(os.getppid())\nprint(parent.pid, *parent.cmdline())")
+    subprocess.run(
+        [Path(sys.executable).with_name("papermill"), "--engine", "retrain", source, tmp_path / "out.ipynb"],
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    assert Account.read(tmp_path / "out.ipynb").completed
+    zygote, *command = _said(tmp_path / "out.ipynb").split()
+    assert "retrain.engine.zygote" in command
+    assert not psutil.pid_exists(int(zygote)) or psutil.Process(int(zygote)).status() == psutil.STATUS_ZOMBIE
 
 
 def test_another_interpreter_gets_a_standard_kernel() -> None:

@@ -8,7 +8,8 @@ import pytest
 from recorded_runs import NOW, gate, ready, record, smoked, swapped, trained, trigger, watched, whole_run
 from retrain.errors import UsageError
 from retrain.hindsight import replay
-from retrain.hindsight.backtest import Backtest, backtest, picture, print_backtest
+from retrain.hindsight.backtest import Backtest, backtest
+from retrain.hindsight.flipped import lines, picture
 from retrain.sections import blue_green_deployment, post_deploy_monitoring
 from retrain.settings import load
 
@@ -190,20 +191,19 @@ def test_a_doctored_verdict_is_not_the_policy(tmp_path):
 def test_facts_that_do_not_read_are_an_error(tmp_path):
     """One clear message names the run and the section."""
     folder = record(tmp_path, [trigger()], change=lambda body: body["facts"].update(f1="good"))
-    with pytest.raises(UsageError, match=f"{folder.run_id}: the recorded facts of when_to_retrain"):
+    with pytest.raises(UsageError, match=f"{folder.run_id}: when_to_retrain cannot be decided again"):
         backtest(tmp_path, policies())
 
 
-def test_no_past_is_said(tmp_path, capsys):
+def test_no_past_is_said(tmp_path):
     """An empty record proves nothing, in words and in the picture."""
     found = backtest(tmp_path, policies())
     assert (found.runs, found.verdicts) == (0, 0)
-    print_backtest(found)
-    assert "no past facts" in capsys.readouterr().out
+    assert list(lines(found)) == ["There are no past facts to decide on."]
     assert "no past facts" in picture(found).text
 
 
-def test_the_result_survives_json_and_is_shown(tmp_path, capsys):
+def test_the_result_survives_json_and_is_shown(tmp_path):
     """A table, JSON and a picture say the same."""
     for drop in (0.06, 0.07, 0.2):
         record(tmp_path, [trigger(drop)])
@@ -212,14 +212,17 @@ def test_the_result_survives_json_and_is_shown(tmp_path, capsys):
     shown = picture(found)
     assert shown.png.startswith(b"\x89PNG")
     assert "2 of 3 verdicts in 3 runs flip" in shown.text
-    print_backtest(found, shown=1)
-    told = capsys.readouterr().out
-    assert "2 of 3 verdicts" in told
-    assert "showing 1 of 2" in told
+    told = list(lines(found, shown=1))
+    assert told[0] == "2 of 3 verdicts in 3 runs flip, and 2 runs go another way."
+    assert told[3].split() == ["triggered", "3", "1", "0"]
+    assert told[7].startswith("when_to_retrain: retrain → no_action   2013-06-10 12:00 UTC, run ")
+    assert told[8] == "  Accuracy drop: PASS → FAIL (F1 fell 0.06 below its baseline 0.9, not more than 0.1)"
+    assert told[9] == "  because f1_drop_tolerance: 0.05 → 0.1"
+    assert "showing 1 of 2; --json has all" in told
 
 
 def test_a_year_of_hourly_checks_takes_seconds(tmp_path):
-    """Measured on 300 runs of the 8,760, with room for a slow machine."""
+    """Measured on 300 runs of the 8,760, with room for a slow machine; bench_hindsight.py reads a whole one."""
     run = replay.facts_of(record(tmp_path, [trigger()]))
     began = time.process_time()
     found = backtest((run for _ in range(300)), policies("when_to_retrain.psi_ceiling=0.2"))

@@ -9,11 +9,15 @@ from recorded_runs import NOW, body_of, ready, record, section, trigger, whole_r
 from retrain.errors import UsageError
 from retrain.facts import Effect, FeatureDrift
 from retrain.hindsight import replay
-from retrain.hindsight.replay import MISSING, Difference, ReplayedAll
+from retrain.hindsight.differences import MISSING, Difference, differences
+from retrain.hindsight.replay import ReplayedAll
+from retrain.hindsight.telling import lines
 from retrain.ledger import LedgerError
 from retrain.record import records
 from retrain.sections import decision_record, when_to_retrain
 from retrain.sections.related import model_drift
+
+GONE = {"name": "Moon phase", "requirement": "waxing", "observed": "waning", "status": "FAIL", "reason": ""}
 
 
 def only(replayed):
@@ -41,26 +45,33 @@ def test_a_whole_run_is_identical(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "difference"),
+    ("change", "difference", "decides"),
     [
-        (lambda told: told.update(outcome="no_action"), ("outcome", "no_action", "retrain")),
-        (lambda told: told["checks"][0].update(status="FAIL"), ("checks.0.status", "FAIL", "PASS")),
-        (lambda told: told.pop("flip"), ("flip", MISSING, None)),
-        (lambda told: told.update(extra=None), ("extra", None, MISSING)),
-        (lambda told: told["checks"].pop(), ("checks.3", MISSING, None)),
-        (lambda told: told.update(deviations=None), ("deviations", None, [])),
-        (lambda told: told.update(section="training"), ("section", "training", "when_to_retrain")),
+        (lambda told: told.update(outcome="no_action"), ("outcome", "no_action", "retrain"), True),
+        (lambda told: told["checks"][0].update(status="FAIL"), ("checks[Accuracy drop].status", "FAIL", "PASS"), True),
+        (lambda told: told["checks"].insert(0, GONE), ("checks[Moon phase]", GONE, MISSING), True),
+        (lambda told: told.update(section="training"), ("section", "training", "when_to_retrain"), True),
+        (lambda told: told.pop("flip"), ("flip", MISSING, None), False),
+        (lambda told: told.update(extra=None), ("extra", None, MISSING), False),
+        (lambda told: told["checks"].pop(0), ("checks[Accuracy drop]", MISSING, None), False),
+        (lambda told: told.update(deviations=None), ("deviations", None, []), False),
+        (lambda told: told["checks"].reverse(), ("checks in order", None, None), False),
     ],
-    ids=["outcome", "check", "name gone", "name added", "check gone", "null is no list", "section"],
+    ids=["outcome", "check", "check gone", "section", "name gone", "name added", "check added", "null", "order"],
 )
-def test_a_doctored_verdict_is_shown(tmp_path, change, difference):
-    """Whatever was changed in a verdict is a difference at its own place, and only there."""
+def test_a_doctored_verdict_is_shown(tmp_path, change, difference, decides):
+    """Whatever was changed is a difference at its own place, and only there; a check is held against its namesake.
+
+    Where neither the outcome nor the status of a recorded check differs, the decision is the same in other words.
+    """
     found = doctored(tmp_path, lambda body: change(body["verdict"]))
     (shown,) = only(found)
     path, recorded, recomputed = difference
     assert (found.status, found.exit_code) == ("different", 1)
-    assert (shown.path, shown.recorded) == (path, recorded)
+    assert shown.path == path
+    assert recorded is None or shown.recorded == recorded
     assert recomputed is None or shown.recomputed == recomputed
+    assert (shown.decides, found.verdicts[0].decides_otherwise) == (decides, decides)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +118,7 @@ def test_facts_of_an_older_release_may_lack_what_came_later(tmp_path):
 @pytest.mark.parametrize(("one", "other"), [(1, True), (1, 1.0), (None, MISSING), ([], {}), ("", None)])
 def test_values_of_another_type_differ(one, other):
     """1, 1.0 and true are three values, and null is not nothing."""
-    assert list(replay._differences("rows", one, other)) == [Difference(path="rows", recorded=one, recomputed=other)]
+    assert list(differences(one, other, "rows")) == [Difference(path="rows", recorded=one, recomputed=other)]
 
 
 def test_a_run_without_verdicts_is_empty(tmp_path):
@@ -171,15 +182,40 @@ def test_facts_of_tells_the_instant(tmp_path):
     assert replay.facts_of(record(tmp_path, [], at=None)).at is None
 
 
-def test_the_differences_are_printed_whole(tmp_path, capsys):
-    """Each difference has its run, section and place, uncut, and the last line counts."""
-    sentence = "Retrain: " + "because " * 40
-    found = doctored(tmp_path, lambda body: body["verdict"].update(sentence=sentence))
-    replay.print_replay(found)
-    told = capsys.readouterr().out
-    assert f"{found.run_id} when_to_retrain sentence" in told
-    assert sentence.strip() in told
-    assert told.splitlines()[-1] == "different: 1 verdicts of 1 runs, 1 of them different"
+def test_what_is_decided_otherwise_is_told_whole(tmp_path):
+    """Run, section, both outcomes, and under it each place with both values, uncut; the last line counts."""
+    reason = "F1 fell " + "further and " * 40
+
+    def change(body):
+        body["verdict"].update(outcome="no_action")
+        body["verdict"]["checks"][0].update(reason=reason)
+
+    found = doctored(tmp_path, change)
+    told = list(lines(found))
+    assert told[0] == f"{found.run_id} when_to_retrain: was no_action, is retrain"
+    assert told[1:3] == ["  checks[Accuracy drop].reason", f"    recorded  {reason}"]
+    assert told[3].startswith("    today     F1 fell 0.08 below")
+    assert told[-1] == "different: 1 verdict of 1 run; 1 decided otherwise, 0 the same in other words"
+
+
+def test_where_only_words_differ_one_example_stands_for_all(tmp_path):
+    """A release that words a reason otherwise does not bury the one decision that it makes otherwise."""
+    for _ in range(3):
+        record(tmp_path, [trigger()], change=lambda body: body["verdict"].update(sentence="Retrain\x1b[2J."))
+    other = record(tmp_path, [trigger()], change=lambda body: body["verdict"].update(outcome="no_action"))
+    told = list(lines(replay.replay_all(tmp_path)))
+    assert told[0].startswith(other.run_id)
+    (place,) = [place for place, line in enumerate(told) if "the same decision, and another sentence" in line]
+    assert "in 3 verdicts" in told[place]
+    assert told[place + 1] == '    recorded  "Retrain\\u001b[2J."', "a record does not steer a terminal"
+    assert told[-1] == "different: 4 verdicts of 4 runs; 1 decided otherwise, 3 the same in other words"
+
+
+def test_who_recorded_it_is_said_where_it_was_another_release(tmp_path):
+    """A difference to an older release is to be expected; one to today's own is a defect."""
+    found = doctored(tmp_path, lambda body: body["verdict"].update(sentence="Retrain."))
+    assert "recorded by" not in "\n".join(lines(found))
+    assert list(lines(found.model_copy(update={"recorded_by": "0.0.9"})))[-1].startswith("recorded by retrain 0.0.9;")
 
 
 def test_decisions_under_another_policy(tmp_path):

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import numpy
@@ -13,9 +14,12 @@ from pydantic import ValidationError
 from retrain.checks import Status
 from retrain.errors import UsageError
 from retrain.facts import FeatureDrift, Metrics, Window
-from retrain.hindsight.simulate import Simulated, picture, print_simulation, simulate
+from retrain.hindsight.choices import sample_choices
+from retrain.hindsight.simulate import Simulated, simulate
+from retrain.hindsight.simulated import picture, print_simulation
 from retrain.hindsight.traffic import Traffic, draw_scores, draw_watch, judge_gate, judge_watch, windows_of
-from retrain.sections import evaluation_gate, post_deploy_monitoring, when_to_retrain
+from retrain.judgement import power
+from retrain.sections import evaluation_gate, post_deploy_monitoring, staging_smoke_tests, when_to_retrain
 from retrain.settings import load
 from retrain.statistics import operating, psi, sequential
 from retrain.statistics.intervals import jaccard_of
@@ -85,11 +89,73 @@ def test_every_run_is_judged_as_the_section_judges_it(traffic, policy):
         rng = numpy.random.default_rng([7, place])
         slow_share = ours.slow_share * (1 + 2 * place)
         rows, slow, requests = draw_watch(rng, rule, ours, runs=4, drop=drop, slow_share=slow_share)
+        rows, slow = rows[:, :30], slow[:, :30]
         found = judge_watch(rule, baseline=ours.baseline, rows=rows, slow=slow, requests=requests)
         for run in range(4):
             f1 = (int(found.f1_seen[run]), bool(found.f1_open[run] and not found.f1_seen[run]))
             latency = (int(found.latency_seen[run]), bool(found.latency_open[run] and not found.latency_seen[run]))
             assert (f1, latency) == decided(rule, ours.baseline, rows[run], slow[run], requests)
+
+
+def stepped(policy, baseline, rows, slow, requests):
+    """The outcome of one watch and the minute of its end, looked at after every window as a run looks."""
+    windows = tuple(window(minute, *each, requests) for minute, each in enumerate(zip(rows, slow, strict=True), 1))
+    because = None
+    for minute in range(1, len(windows) + 1):
+        facts = post_deploy_monitoring.Facts(
+            edition=post_deploy_monitoring.EDITION,
+            swapped_at=NOW,
+            watched_minutes=minute,
+            candidate_version="v2",
+            baseline_f1=baseline,
+            windows=windows[:minute],
+            extended_because=because,
+        )
+        outcome = post_deploy_monitoring.decide(facts, policy).outcome
+        if outcome != "watching":
+            return outcome, minute
+        because = because or post_deploy_monitoring.why_extended(facts, policy)
+    raise AssertionError("the watch never ended")
+
+
+@pytest.mark.parametrize(
+    ("traffic", "policy"),
+    [
+        (Traffic(requests_per_minute=9, slow_share=0.02), {"watch_minutes": 10, "extension_minutes": 12}),
+        (Traffic(requests_per_minute=40, slow_share=0.012), {"watch_minutes": 8, "extension_minutes": 20}),
+        (Traffic(requests_per_minute=40, slow_share=0.01), {"watch_minutes": 8, "rule": "consecutive"}),
+        (Traffic(), {"watch_minutes": 10, "extension_minutes": 5, "f1_drop_tolerance": 0.9}),
+    ],
+)
+def test_an_extended_watch_ends_where_the_sections_does(traffic, policy):
+    """Outcome and last minute of every run, looked at window after window; some are extended and some settled then."""
+    rule = post_deploy_monitoring.Policy(**policy)
+    windows, ends = windows_of(rule, traffic), set()
+    for place, drop in enumerate((0.0, 0.05)):
+        rng = numpy.random.default_rng([9, place])
+        rows, slow, requests = draw_watch(rng, rule, traffic, runs=8, drop=drop, slow_share=traffic.slow_share)
+        drawn = {"rows": rows, "slow": slow, "requests": requests}
+        found = judge_watch(rule, baseline=traffic.baseline, windows=windows, **drawn)
+        for run in range(8):
+            seen, opened = int(found.seen[run]), bool(found.inconclusive[run])
+            outcome = "regressed" if seen else "inconclusive" if opened else "healthy"
+            ended = seen or int(found.ended[run])
+            assert (outcome, ended) == stepped(rule, traffic.baseline, rows[run], slow[run], requests)
+            ends.add(ended > windows)
+    assert True in ends or rule.f1_drop_tolerance == 0.9
+
+
+def test_the_stated_power_is_the_simulated_one():
+    """What the verdict says that it would have seen is how often thirty windows of 22 events do see it."""
+    policy, runs = post_deploy_monitoring.Policy(), 20_000
+    events = [22 * look for look in range(1, 31)]
+    facts = post_deploy_monitoring.Facts(swapped_at=NOW, baseline_f1=0.88, edition=post_deploy_monitoring.EDITION)
+    for drop in (0.03, 0.05, 0.07):
+        tp = numpy.random.default_rng(71).binomial(22, jaccard_of(0.88 - drop), size=(runs, 30))
+        rows = numpy.stack([tp, 22 - tp, 0 * tp, 0 * tp], axis=2)
+        found = judge_watch(policy, baseline=0.88, rows=rows, slow=0 * tp, requests=100)
+        stated = power.chance_to_see_drop(post_deploy_monitoring.watch_of(facts, policy), events, Decimal(str(drop)))
+        assert (found.f1_seen > 0).mean() == pytest.approx(stated, abs=4 * (stated * (1 - stated) / runs) ** 0.5)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +176,8 @@ def test_bad_windows_in_a_row():
     told = numpy.array([[1, 1, 0, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 0]], dtype=bool)
     seen, row = operating.first_in_a_row(bad, told, 3)
     assert seen.tolist() == [4, 3, 0]
-    assert row.tolist() == [4, 1, 0]
+    assert row[:, -1].tolist() == [4, 1, 0]
+    assert row[0].tolist() == [1, 2, 2, 3, 4]
 
 
 def test_psi_of_many_is_psi():
@@ -234,6 +301,16 @@ def test_the_characteristics_are_plausible(simulated):
     assert all(row.low <= row.value <= row.high for row in simulated.rows if row.low is not None)
 
 
+@pytest.mark.parametrize("labels", [100, 200])
+def test_what_the_triggers_state_is_about_what_is_simulated(labels):
+    """The figures that a verdict states stand beside those of simulated years: one function each."""
+    found = simulate(policies(), Traffic(labels_per_day=labels), seed=4, runs=800)
+    for what in (f"by F1, at {labels} labels a day", "by drift, at 144,000 rows a day"):
+        stated = value(found, f"false retrainings {what}")
+        (simulated,) = [row for row in found.rows if row.what == f"false retrainings {what}, simulated"]
+        assert stated == pytest.approx(simulated.value, rel=0.5, abs=simulated.high - simulated.value + 1e-9)
+
+
 def test_a_policy_can_be_chosen_by_looking():
     """A larger α sees more and errs more; a policy that rolls back the inconclusive does so at this traffic."""
     traffic = Traffic(requests_per_minute=10)
@@ -247,6 +324,48 @@ def test_a_policy_can_be_chosen_by_looking():
     assert bolder[0] > usual[0]
     assert bolder[1] > usual[1]
     assert healthy("post_deploy_monitoring.on_inconclusive=roll_back")[0] > usual[0]
+
+
+def test_the_curve_to_choose_by_holds_the_policys_own_point(simulated):
+    """A larger α rolls back more healthy versions and sees a drop no later; more windows in a row the other way."""
+    own = [choice for choice in simulated.watch_choices if choice.in_force]
+    assert [(choice.setting, choice.value) for choice in own] == [("false_rollback_rate", 0.05)]
+    for setting, sign in (("false_rollback_rate", 1), ("consecutive_windows", -1)):
+        line = [choice for choice in simulated.watch_choices if choice.setting == setting]
+        assert len(line) >= 5
+        false = [sign * choice.healthy_rolled_back for choice in line]
+        minutes = [-sign * (choice.minutes or 99) for choice in line]
+        assert (false, minutes) == (sorted(false), sorted(minutes))
+
+
+def test_the_number_of_sample_predictions_can_be_chosen():
+    """Half the budget passes and twice the budget does not, the better the more are sent; 299 prove it, none slow."""
+    by_point = {choice.predictions: choice for choice in sample_choices(staging_smoke_tests.Policy())}
+    assert by_point[100].in_force
+    assert by_point[100].passes_at_half == pytest.approx(0.9102, abs=1e-4)
+    assert by_point[100].passes_at_twice == pytest.approx(0.4033, abs=1e-4)
+    assert by_point[100].proves == pytest.approx(0.0295, abs=1e-4)
+    proven = {choice.predictions: choice for choice in sample_choices(staging_smoke_tests.Policy(prove_p99=True))}
+    assert [number for number, choice in proven.items() if choice.in_force] == [299]
+    assert proven[299].passes_at_half == pytest.approx(0.995**299, rel=1e-9)
+    assert (proven[200].passes_at_half, by_point[200].passes_at_half > 0.9) == (0, True)
+    assert all(proven[number].passes_at_twice <= 0.05 for number in proven)
+
+
+def test_tables_and_picture_say_what_to_choose(simulated, capsys):
+    """A newcomer finds the policy's own setting marked, and every table named."""
+    print_simulation(simulated)
+    told = " ".join(capsys.readouterr().out.split())
+    for named in (
+        "The watch after a swap",
+        "Other settings of the watch",
+        "Sample predictions",
+        "The gate",
+        "Triggers",
+    ):
+        assert named in told
+    assert "▸ false_rollback_rate 0.05" in told
+    assert "▸ 100" in told
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from retrain import ledger
 from retrain.errors import UsageError
 from retrain.ledger import Chain, FolderStore, Head, Malformed, Missing, StoreError, find_head, read_head
 from retrain.ledger.chain import HINT
@@ -158,3 +159,24 @@ def test_a_store_that_fails_fails_the_append(record: Record, tmp_path: Path) -> 
     record.root.write_bytes(b"a file where the folder should be")
     with pytest.raises(StoreError):
         record.chain().append("verdict", run="run-1", body={}, guard=anything)
+
+
+def test_what_was_read_can_be_forgotten(record: Record) -> None:
+    """Then an entry is read from its file again."""
+    record.whole_run("run-1")
+    chain = record.chain(None)
+    first = chain.entry(1)
+    assert chain.entry(1) is first
+    chain.forget()
+    assert chain.entry(1) is not first
+    assert chain.entry(1) == first
+
+
+def test_the_package_has_only_its_public_names() -> None:
+    """They are imported when they are asked for; another name is an error like in any module."""
+    assert {name: getattr(ledger, name).__name__ for name in ("Chain", "verify")} == {
+        "Chain": "Chain",
+        "verify": "verify",
+    }
+    with pytest.raises(AttributeError, match="has no attribute 'nobody'"):
+        _ = ledger.nobody

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retrain.errors import UsageError
-from retrain.ledger import GitHead, Head, HeadSink, LedgerError, StoreError, StoreHead, agree, push_head
+from retrain.ledger import GitHead, Head, HeadSink, LedgerError, StoreError, StoreHead, TakenOver, agree, push_head
 from retrain.ledger import heads as heads_module
 from retrain.ledger.entries import GENESIS
 
@@ -28,10 +28,12 @@ def remote(tmp_path: Path) -> str:
     return str(tmp_path / "heads.git")
 
 
-@pytest.fixture(params=["file", "git"])
+@pytest.fixture(params=["file", "bucket", "git"])
 def sink(request: pytest.FixtureRequest, tmp_path: Path) -> HeadSink:
     if request.param == "file":
         return StoreHead(tmp_path / "outside", "delays")
+    if request.param == "bucket":
+        return StoreHead(f"{request.getfixturevalue('s3')}/{tmp_path.name}-heads", "delays")
     return GitHead(request.getfixturevalue("remote"), "heads", "delays")
 
 
@@ -52,6 +54,67 @@ def test_a_head_goes_only_forward(sink: HeadSink, back: Head) -> None:
     with pytest.raises(LedgerError, match="keeps entry 5"):
         sink.push(back)
     assert sink.read() == NEW
+
+
+@pytest.mark.parametrize("where", ["file", "bucket"])
+@pytest.mark.parametrize("first", [None, OLD])
+def test_whoever_stood_still_in_the_middle_of_a_push_moves_no_head_back(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, first: Head | None
+) -> None:
+    """It had looked before a later head was there, and writes after: the later one stays, and it is told so (18)."""
+    url = f"{request.getfixturevalue('s3')}/{tmp_path.name}-still" if where == "bucket" else tmp_path / "outside"
+    stalled, other = StoreHead(url, "delays"), StoreHead(url, "delays")
+    if first:
+        other.push(first)
+    create = stalled._store.create
+
+    def stand_still(name: str, data: bytes) -> bool:
+        other.push(NEW)
+        return create(name, data)
+
+    monkeypatch.setattr(stalled._store, "create", stand_still)
+    with pytest.raises(TakenOver, match="keeps entry 5") as told:
+        stalled.push(Head(4, "4" * 64))
+    assert told.value.exit_code == 18
+    assert other.read() == NEW
+    other.push(Head(6, "6" * 64))
+    assert other._numbers() == [6], "those before it are removed"
+
+
+def test_two_heads_of_one_number_that_race_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one of them is kept."""
+    slow, other = StoreHead(tmp_path, "delays"), StoreHead(tmp_path, "delays")
+    create = slow._store.create
+
+    def overtaken(name: str, data: bytes) -> bool:
+        other.push(NEW)
+        return create(name, data)
+
+    monkeypatch.setattr(slow._store, "create", overtaken)
+    with pytest.raises(LedgerError, match="5 is no later one"):
+        slow.push(Head(5, "6" * 64))
+    assert slow.read() == NEW
+
+
+def test_a_head_that_is_removed_while_it_is_read_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later one came in between; and names that are no heads are passed over."""
+    reader, other = StoreHead(tmp_path, "delays"), StoreHead(tmp_path, "delays")
+    other.push(OLD)
+    (tmp_path / "delays" / "note.txt").write_text("by hand")
+    read = reader._store.read
+
+    def overtaken(name: str) -> bytes:
+        monkeypatch.setattr(reader._store, "read", read)
+        other.push(NEW)
+        return read(name)
+
+    monkeypatch.setattr(reader._store, "read", overtaken)
+    assert reader.read() == NEW
+    other._store.remove("00000005.head.json")
+    other._store.remove("00000005.head.json")
+    assert reader.read() is None
 
 
 def test_each_push_is_a_commit_beside_other_models(remote: str, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from retrain.ledger import (
     Chain,
     Entry,
     Holder,
-    LedgerError,
     TakenOver,
     approve,
     here,
@@ -27,10 +26,11 @@ from retrain.ledger import (
     resume_run,
     run_files,
     state,
+    verify,
 )
 from retrain.ledger import runs as runs_module
 
-from .small import APPROVER, Record
+from .small import APPROVER, PINNED, Record
 
 Die = Callable[[], None]
 ELSEWHERE = here(lease=timedelta(minutes=30)).model_copy(update={"host": "elsewhere 1"})
@@ -60,7 +60,7 @@ def test_a_run_is_open_until_it_is_closed(record: Record) -> None:
     assert head.sha256 == closed.sha256
     assert closed.body["outcome"] == "deployed"
     assert closed.body["files"] == run_files(record.chain().store, "run-1")
-    assert list(closed.body["files"]) == ["a/b.txt"]
+    assert list(closed.body["files"]) == ["a/b.txt", "opened.json"]
     assert not state(record.chain()).open  # type: ignore[union-attr]
 
 
@@ -85,6 +85,50 @@ def test_a_second_run_is_busy_while_the_first_lives(record: Record) -> None:
     assert kinds(record) == ["opened"]
 
 
+@pytest.mark.parametrize("ends", ["open", "closed", "long ago"])
+def test_an_id_is_used_once(record: Record, dead: Die, ends: str) -> None:
+    """Whether the run of that id is open, or ended just now, or before others: nothing is written, no process asked."""
+    run = opened(record)
+    if ends != "open":
+        run.close("deployed", {})
+    if ends == "long ago":
+        record.whole_run("run-2")
+    dead()
+    before = kinds(record)
+    with pytest.raises(UsageError, match="holds a run 'run-1' already") as caught:
+        opened(record)
+    assert caught.value.exit_code == 2
+    assert "retrain run --resume run-1" in str(caught.value)
+    assert kinds(record) == before
+
+
+@pytest.mark.parametrize("goes_on", ["abandoned", "resumed"])
+def test_an_id_is_used_once_though_its_run_died_before_it_said_where_it_opened(
+    record: Record, dead: Die, goes_on: str
+) -> None:
+    """Whoever ends or resumes it says so in its place."""
+    opened(record)
+    pointer = record.folder / "runs" / "run-1" / "opened.json"
+    pointer.unlink()
+    dead()
+    with pytest.raises(UsageError, match="holds a run 'run-1' already"):
+        opened(record)
+    if goes_on == "resumed":
+        resume_run(record.chain(), "run-1", by="ann", body={}).close("deployed", {})
+    record.whole_run("run-2")
+    assert pointer.read_bytes() == b'{"entry":1}'
+    with pytest.raises(UsageError, match="holds a run 'run-1' already"):
+        opened(record)
+    assert verify(record.folder, pinned=PINNED, head=record.chain().head()).status == "verified"
+
+
+def test_a_name_that_cannot_be_a_folders_is_no_run(record: Record) -> None:
+    """It is refused before anything is asked or written under it."""
+    with pytest.raises(UsageError, match="is not a name"):
+        opened(record, "../run-1")
+    assert not list(record.root.rglob("*.json"))
+
+
 def test_a_dead_holder_is_closed_as_abandoned_by_the_next(record: Record, dead: Die) -> None:
     """Its files are sealed as they were found, and the next run opens."""
     first = opened(record)
@@ -96,7 +140,7 @@ def test_a_dead_holder_is_closed_as_abandoned_by_the_next(record: Record, dead: 
     assert kinds(record) == ["opened", "intent", "abandoned", "opened"]
     entry = record.chain().entry(3)
     assert (entry.run, entry.body["by"], entry.body["next_run"]) == ("run-1", "bob", "run-2")
-    assert list(entry.body["files"]) == ["a.txt"]
+    assert list(entry.body["files"]) == ["a.txt", "opened.json"]
     assert [each.number for each in second.entries()] == [4]
 
 
@@ -360,7 +404,7 @@ def test_an_approval_comes_too_late_once_the_run_goes_on(record: Record, resumed
     chain = interrupted(record, meanwhile)
     chain.signer = APPROVER
     if resumed:
-        with pytest.raises(LedgerError, match="no longer waits"):
+        with pytest.raises(Busy, match="no longer waits"):
             approve(chain, "run-1", by="bob", body={})
     else:
         assert approve(chain, "run-1", by="bob", body={}).number == 5

@@ -80,7 +80,7 @@ def test_entries_gone_and_files_left_is_tampered(record: Record) -> None:
     record.whole_run("run-1", files=1)
     shutil.rmtree(record.folder / "entries")
     report = checked(record)
-    assert (report.status, at_fault(report)) == ("tampered", ["runs/run-1/00.ipynb"])
+    assert (report.status, at_fault(report)) == ("tampered", ["runs/run-1/00.ipynb", "runs/run-1/opened.json"])
 
 
 def test_a_verification_needs_a_key(record: Record) -> None:
@@ -304,6 +304,29 @@ def test_a_file_that_cannot_be_read_is_at_fault(record: Record) -> None:
         path.unlink()
         path.symlink_to("nowhere")
     assert at_fault(checked(record, head)) == [name(2), "runs/run-1/00.ipynb"]
+
+
+def test_opening_a_notebook_in_jupyter_is_no_tampering(record: Record) -> None:
+    """Its own copies are left out by name; they vouch for nothing, and a notebook beside them still must be whole."""
+    head = record.whole_run("run-1", files=1)
+    kept = record.folder / "runs" / "run-1" / ".ipynb_checkpoints"
+    kept.mkdir()
+    (kept / "00-checkpoint.ipynb").write_text("{}")
+    report = checked(record, head)
+    assert (report.status, report.left_out) == ("verified", ("runs/run-1/.ipynb_checkpoints/00-checkpoint.ipynb",))
+    (record.folder / "runs" / "run-1" / "00.ipynb").write_text("{}")
+    (record.folder / "runs" / "run-1" / ".ipynb_checkpoints.ipynb").write_text("{}")
+    assert at_fault(checked(record, head)) == ["runs/run-1/.ipynb_checkpoints.ipynb", "runs/run-1/00.ipynb"]
+
+
+def test_what_jupyter_keeps_is_not_sealed_either(record: Record) -> None:
+    """It goes on writing there after the run has ended."""
+    kept = record.folder / "runs" / "run-1" / ".ipynb_checkpoints"
+    kept.mkdir(parents=True)
+    (kept / "00-checkpoint.ipynb").write_text("{}")
+    head = record.whole_run("run-1", files=1)
+    (kept / "00-checkpoint.ipynb").write_text("{ }")
+    assert checked(record, head).status == "verified"
 
 
 def test_a_head_for_an_entry_that_is_missing_in_between(record: Record) -> None:

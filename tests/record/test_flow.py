@@ -13,6 +13,7 @@ from retrain import runner
 from retrain.engine import Account
 from retrain.engine.account import Status
 from retrain.errors import RetrainError
+from retrain.ledger import Busy, TakenOver, join_run
 from retrain.record import decision, records, supervision
 from retrain.record.opening import records_root
 from retrain.record.records import RunFolder
@@ -41,7 +42,6 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def play(folder: RunFolder, section: str, held_by: int) -> None:
     from retrain.checks import Verdict
-    from retrain.ledger import join_run
 
     outcome = OUTCOMES.get(section, "no_action")
     verdict = Verdict(section=section, outcome=outcome, checks=(), sentence=f"{section} {outcome}")
@@ -95,6 +95,45 @@ def test_a_signal_between_two_sections_ends_the_run_in_the_record(
     assert (told.outcome, told.exit_code, executed) == ("interrupted", 19, ["01_when_to_retrain.ipynb"])
     assert number.name in told.reason
     assert newest(settings).state == "closed"
+
+
+def test_a_run_that_another_took_over_between_two_sections_ends_with_18(
+    settings: Settings, executed: list[str], dead: Callable[[], None]
+) -> None:
+    """It executes no further notebook, into a folder that the other one has sealed by now."""
+    dead()
+
+    def overtake(event: str, told: dict[str, Any]) -> None:
+        if event == "ended":
+            supervision.open_run(settings, {}).close("no_action")
+
+    with pytest.raises(TakenOver) as stopped:
+        runner.run(settings, listener=overtake)
+    assert (stopped.value.exit_code, executed) == (18, ["01_when_to_retrain.ipynb"])
+    assert [folder.state for folder in records.runs(records_root(settings))] == ["closed", "abandoned"]
+
+
+@pytest.mark.parametrize("how", ["run", "roll back"])
+def test_a_run_whose_act_another_process_holds_ends_with_18_and_can_be_resumed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The kernel was told that the lock is held: nothing was sent, and the run is not ended over it."""
+
+    def execute(source: Path, output: Path, parameters: dict[str, Any], **more: Any) -> Account:
+        env = more["kernel_env"]
+        folder = records.at(env["RETRAIN_RUN_RECORDS"], "flights", parameters["run_id"])
+        body = {"section": source.stem.split("_", 1)[1], "error": "Busy", "message": "held", "exit_code": 18}
+        join_run(folder.chain, folder.run_id, held_by=int(env["RETRAIN_RUN_HELD_BY"])).append("error", body)
+        return Account(Status.FAILED, "", None, (), output)
+
+    monkeypatch.setattr(runner, "execute", execute)
+    with pytest.raises(Busy, match="held") as stopped:
+        if how == "run":
+            runner.run(settings)
+        else:
+            runner.roll_back(settings, RunFolder(Path("run-0"), records.chain_of("x", "flights")), reason="slow")
+    assert stopped.value.exit_code == 18
+    assert newest(settings).state == "open"
 
 
 def test_a_signal_before_the_run_opens_opens_none(

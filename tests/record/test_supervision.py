@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from record.conftest import MODEL, say, settings_in
 from retrain.errors import RetrainError, UsageError
 from retrain.facts import Effect
 from retrain.ledger import Busy, LedgerError, TakenOver, resolve
-from retrain.record import decision, records, signing, supervision, verifying
+from retrain.record import briefs, decision, records, signing, supervision, verifying
 from retrain.record.anchors import sinks
 from retrain.record.opening import records_root
 from retrain.record.supervision import UnresolvedBefore
@@ -26,6 +27,11 @@ def verified(settings: Settings) -> str:
     return verifying.worst(found)[0]
 
 
+def asked(settings: Settings, head: str) -> str:
+    found = verifying.reports(records_root(settings), model=MODEL, keys=Path(settings.records.pinned_keys), head=head)
+    return verifying.worst(found)[0]
+
+
 def test_a_run_is_opened_written_to_and_closed_and_verifies(settings: Settings) -> None:
     """What `show` says after the end is what decision.json says, byte by byte, and nothing changed after it."""
     supervised = supervision.open_run(settings, {"reason": "scheduled check"})
@@ -35,7 +41,7 @@ def test_a_run_is_opened_written_to_and_closed_and_verifies(settings: Settings) 
     kept = (folder.path / "decision.json").read_text()
     assert decision.read(folder).model_dump_json(indent=2) + "\n" == kept
     assert (decision.read(folder).outcome, decision.read(folder).timing.total_seconds) == ("no_action", 1.5)
-    assert decision.brief(folder).reason == "when_to_retrain no_action"
+    assert briefs.brief(folder).reason == "when_to_retrain no_action"
     assert folder.settings == settings
     assert verified(settings) == "verified"
     (folder.path / "note.txt").write_text("added later")
@@ -100,7 +106,7 @@ def test_a_run_whose_process_died_is_closed_by_the_next_and_not_forgotten(
         say(first, "prerequisites", "ready")
     second.close("no_action")
     left = records.find(records_root(settings), first.folder.run_id)
-    assert (decision.read(left).outcome, decision.brief(left).outcome, left.state) == ("abandoned",) * 3
+    assert (decision.read(left).outcome, briefs.brief(left).outcome, left.state) == ("abandoned",) * 3
     assert verified(settings) == "verified"
 
 
@@ -111,6 +117,44 @@ def test_a_record_that_lost_its_newest_entries_is_refused(settings: Settings) ->
         entry.unlink()
     with pytest.raises(LedgerError, match="were deleted"):
         supervision.open_run(settings, {})
+
+
+def test_a_head_in_a_git_branch(tmp_path: Path) -> None:
+    """Whole runs, with a bare repository as the remote: verified by it, and what is gone or later is found out."""
+    remote = tmp_path / "heads.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(remote)], check=True, timeout=30)
+    settings = settings_in(tmp_path, heads=f"[git+file://{remote}#heads]")
+    supervision.open_run(settings, {}).close("no_action")
+    older = sinks(settings)[0].read()
+    supervision.open_run(settings, {}).close("no_action")
+    assert verified(settings) == "verified"
+    chain = records.chain_of(records_root(settings), MODEL)
+    assert sinks(settings)[0].read() == chain.head()
+    assert older is not None
+    assert asked(settings, json.dumps({"number": older.number, "sha256": older.sha256})) == "unanchored"
+    newest = records.find(records_root(settings), "latest")
+    for number in range(newest.opened_at, chain.head().number + 1):
+        (Path(settings.records.url) / MODEL / "entries" / f"{number:08d}.json").unlink()
+    shutil.rmtree(newest.path)
+    assert verified(settings) == "tampered"
+    with pytest.raises(LedgerError, match="were deleted"):
+        supervision.open_run(settings, {})
+
+
+@pytest.mark.parametrize("ends", ["closes", "parks", "goes on"])
+def test_who_was_taken_over_writes_nothing_into_what_others_have_sealed(
+    settings: Settings, dead: Callable[[], None], ends: str
+) -> None:
+    """It stood still for longer than its lease: exit 18, and the record still verifies."""
+    first = supervision.open_run(settings, {})
+    say(first, "when_to_retrain", "no_action")
+    dead()
+    supervision.open_run(settings, {}).close("no_action")
+    with pytest.raises(TakenOver) as stopped:
+        {"closes": lambda: first.close("no_action"), "parks": first.park, "goes on": first.run.hold}[ends]()
+    assert stopped.value.exit_code == 18
+    assert not (first.folder.path / "decision.json").exists()
+    assert verified(settings) == "verified"
 
 
 def test_a_head_that_cannot_be_kept_is_said_and_breaks_nothing(tmp_path: Path) -> None:
@@ -178,7 +222,7 @@ def test_who_starts_again_from_the_top_leaves_the_former_run(settings: Settings)
     """The same kernel opens another run: the first is closed as incomplete, not left to be found dead."""
     wanted = {"settings": settings.model_dump(mode="json"), "told": {"by_notebook": True}, "pid": os.getpid()}
     first, second = signing.answer("open", wanted), signing.answer("open", wanted)
-    told = {folder.run_id: decision.brief(folder).outcome for folder in records.runs(records_root(settings))}
+    told = {folder.run_id: briefs.brief(folder).outcome for folder in records.runs(records_root(settings))}
     assert told == {second["run"]: "incomplete", first["run"]: "incomplete"}
     assert records.at(first["root"], MODEL, first["run"]).state == "closed"
     signing.answer("end", {**second, "outcome": "awaiting_approval", "reason": "wait"})

@@ -122,7 +122,7 @@ def test_a_training_tells_all_that_the_status_needs(production: models.Model) ->
     assert len(trained.trials) == 5
     assert trained.trials[0]["parameters"]["hidden_units"] == production.manifest.recipe.hidden_units
     assert trained.production is not None
-    for one in (figures, trained.production):
+    for one in (figures, trained.production.figures):
         assert one.tp + one.fp + one.fn + one.tn == len(trained.holdout) == int(held_out(table.ids).sum())
     assert figures.f1 is not None and figures.f1 > 0.85
     assert figures.latency_p99_seconds is not None and 0 < figures.latency_p99_seconds < 1

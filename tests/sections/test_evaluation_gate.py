@@ -3,8 +3,8 @@
 import pytest
 
 from retrain.checks import Status
-from retrain.facts import Metrics
-from retrain.sections.evaluation_gate import Facts, Policy, decide, production_figure
+from retrain.facts import BestEver, Metrics, Scored
+from retrain.sections.evaluation_gate import Facts, Policy, decide, production_figure, proofs
 
 PRODUCTION = {"version": "v1", "f1": 0.884, "precision": 0.9, "recall": 0.87, "auc_roc": 0.95}
 AT_LIMIT = {
@@ -189,3 +189,173 @@ def test_counts_that_do_not_fit_prove_nothing():
     assert "evidence: unknown" in verdict.checks[2].reason
     assert any("do not fit" in told for told in verdict.deviations)
     assert any("negative" in told for told in decide(gate({"tp": -1}), Policy()).deviations)
+
+
+BEST = BestEver(promotions=5, f1=0.924, f1_version="v0", auc_roc=0.97, auc_roc_version="v0")
+
+
+@pytest.mark.parametrize(
+    ("changed", "below"),
+    [
+        ({}, []),
+        ({"f1": 0.8739}, ["F1"]),
+        ({"auc_roc": 0.9449}, ["AUC-ROC"]),
+        ({"f1": 0.8, "auc_roc": 0.9}, ["F1", "AUC-ROC"]),
+    ],
+)
+def test_five_losses_of_a_hundredth_are_seen(changed, below):
+    """Exactly 0.05 (0.025 in AUC-ROC) below the best ever is the floor; what is below is shown, and the rows decide."""
+    facts = gate(changed, {"f1": 0.8, "auc_roc": 0.9}, best=BEST)
+    verdict = decide(facts, Policy())
+    assert verdict.outcome == "passed"
+    assert [told.split()[0] for told in verdict.deviations] == below
+    assert ("Shown beside the rows" in verdict.sentence) is bool(below)
+    assert all(told in verdict.sentence for told in verdict.deviations)
+
+
+def test_the_ratchet_rejects_where_the_policy_says_so():
+    """The same breach is a check of its own then, which fails and says the floor; at the floor it passes."""
+    policy, lower = Policy(ratchet="reject"), {"f1": 0.8, "auc_roc": 0.9}
+    assert decide(gate({}, lower, best=BEST), policy).outcome == "passed"
+    verdict = decide(gate({"f1": 0.87}, lower, best=BEST), policy)
+    assert verdict.outcome == "rejected"
+    assert verdict.checks[-1].requirement == "F1 ≥ the best ever 0.924 − 0.05 = 0.874"
+    assert "0.054 below the best that a promoted version had, 0.924 (v0)" in verdict.checks[-1].reason
+    assert "the best ever" in verdict.flip
+    assert verdict.deviations == ()
+
+
+@pytest.mark.parametrize("best", [None, BestEver(promotions=0), BestEver(promotions=2, f1=0.5)])
+def test_a_best_figure_that_is_not_known_is_no_floor_that_holds(best):
+    """Where the ratchet rejects, an unknown floor closes; a first promotion has none to keep."""
+    verdict = decide(gate(best=best), Policy(ratchet="reject"))
+    assert verdict.outcome == "rejected"
+    assert verdict.checks[-1].status is Status.INCONCLUSIVE
+    shown = decide(gate(best=best), Policy())
+    assert shown.outcome == "passed"
+    said = {None: [], 0: ["no promotion is recorded"], 2: ["no promotion in MODEL_METRICS tells its AUC-ROC"]}
+    expected = said[best.promotions if best is not None else None]
+    assert len(shown.deviations) == len(expected)
+    assert all(told.startswith(start) for told, start in zip(shown.deviations, expected, strict=True))
+    first = Facts(candidate=Metrics(**AT_LIMIT), first_promotion=True, holdout="h", best=best)
+    assert decide(first, Policy(ratchet="reject")).outcome == "passed"
+
+
+SAME = {"candidate_scored": Scored(holdout_id="a1"), "production_scored": Scored(holdout_id="a1")}
+OTHER = {"candidate_scored": Scored(holdout_id="a1"), "production_scored": Scored(holdout_id="b2")}
+UNNAMED = {"candidate_scored": Scored(), "production_scored": Scored(holdout_id="a1")}
+
+
+@pytest.mark.parametrize(
+    ("scored", "said", "status"),
+    [(SAME, "", None), (OTHER, "a1 and b2", Status.FAIL), (UNNAMED, "no id", Status.INCONCLUSIVE)],
+)
+def test_another_holdout_is_said_and_may_close(scored, said, status):
+    """Ids that differ, or are missing, are a deviation that names them; by policy they close."""
+    verdict = decide(gate(**scored), Policy())
+    assert verdict.outcome == "passed"
+    assert len(verdict.deviations) == bool(said)
+    assert said in " ".join(verdict.deviations)
+    required = decide(gate(**scored), Policy(same_holdout="require"))
+    assert required.outcome == ("rejected" if said else "passed")
+    assert [check.status for check in required.checks[5:]] == ([status] if status else [])
+
+
+def test_counts_of_other_rows_belie_one_holdout():
+    """The same id, but 100 positives here and 200 there."""
+    facts = gate(counts(1), counts(2), **SAME)
+    assert "said to be scored on one hold-out" in decide(facts, Policy()).deviations[0]
+    assert decide(facts, Policy(same_holdout="require")).outcome == "rejected"
+    assert decide(gate(counts(1), counts(1), **SAME), Policy(same_holdout="require")).outcome == "passed"
+
+
+def test_a_first_promotion_has_no_holdout_to_share():
+    """Nothing is compared."""
+    facts = Facts(candidate=Metrics(**AT_LIMIT), first_promotion=True, holdout="h", candidate_scored=Scored())
+    assert decide(facts, Policy(same_holdout="require")).outcome == "passed"
+
+
+@pytest.mark.parametrize("versions", [{"version": None}, {"version": "v1"}])
+def test_scores_tell_where_versions_do_not(versions):
+    """The same scores from both slots are the same model; other scores are another one."""
+    same = decide(gate(production=versions, slot_scores="same"), Policy())
+    assert same.outcome == "rejected"
+    assert same.checks[-1].name == "Candidate is not production"
+    assert same.checks[-1].status is Status.FAIL
+    assert decide(gate(production=versions, slot_scores="different"), Policy()).outcome == "passed"
+
+
+def test_nothing_that_tells_two_models_apart_is_not_a_pass():
+    """No version, no scores, and every figure production's own: open, and closed; one figure that differs passes."""
+    twin = {**PRODUCTION, "version": None}
+    verdict = decide(gate(twin, twin, slot_scores="unknown"), Policy())
+    assert verdict.outcome == "rejected"
+    assert verdict.checks[-1].status is Status.INCONCLUSIVE
+    for changed in ({"f1": 0.885}, {"recall": 0.871}, {"tp": 3}):
+        apart = decide(gate(twin | changed, twin | {"tp": 4}, slot_scores="unknown"), Policy())
+        assert apart.outcome == "passed"
+        assert "looked at after it" in apart.deviations[0]
+    deltas = {"f1": 0.0, "auc_roc": 0.0}
+    told = Facts(candidate=Metrics(**AT_LIMIT), deltas=deltas, holdout="h", slot_scores="unknown")
+    assert decide(told, Policy()).outcome == "rejected"
+    moved = told.model_copy(update={"deltas": deltas | {"auc_roc": 0.001}})
+    assert decide(moved, Policy()).outcome == "passed"
+    assert decide(told.model_copy(update={"deltas": {"f1": 0.0}}), Policy()).checks[-1].name == "Latency p99"
+
+
+def timed(slow, requests=1000, p99=0.5, **changed):
+    scored = {**SAME, "candidate_scored": Scored(holdout_id="a1", timed_requests=requests, slow_requests=slow)}
+    return gate({"latency_p99_seconds": p99}, **{**scored, **changed})
+
+
+@pytest.mark.parametrize(
+    ("facts", "evidence", "needed"),
+    [
+        (timed(0, 299), "proven", None),
+        (timed(0, 298), "by point", 300),
+        (timed(1, 472), "by point", 630),
+        (timed(1, 473), "proven", None),
+        (timed(20), "by point", None),
+        (timed(100, p99=1.5), "proven", None),
+        (timed(11, p99=1.5), "by point", None),
+        (timed(None), "unknown", None),
+        (timed(0, None), "unknown", None),
+        (timed(0, 0), "unknown", None),
+    ],
+)
+def test_a_latency_is_proven_by_its_requests(facts, evidence, needed):
+    """299 requests with none slow prove p99 < 1 s, 298 do not; slower than 1 % is proven by many slow ones."""
+    proof = proofs(facts, Policy())["Latency p99"]
+    assert (proof.evidence, proof.needed) == (evidence, needed)
+    assert proof.text in row("Latency p99", facts).reason
+
+
+def test_slow_requests_prove_nothing_of_another_ceiling():
+    """They are counted from one second."""
+    assert proofs(timed(0), Policy(latency_p99_ceiling_seconds=0.6))["Latency p99"].evidence == "unknown"
+
+
+def test_the_standard_error_of_the_service_proves_an_auc_on_the_same_rows():
+    """0.01 better with an error of 0.005 is more than −0.005 by 1.645 errors; on other rows the error says nothing."""
+    scored = {**SAME, "auc_difference_standard_error": 0.005}
+    candidate, production = counts(1) | {"auc_roc": 0.96}, counts(1)
+    proof = proofs(gate(candidate, production, **scored), Policy())["AUC-ROC"]
+    assert proof.evidence == "proven"
+    assert proof.interval == pytest.approx((0.01 - 0.0082243, 0.01 + 0.0082243), abs=1e-6)
+    worse = proofs(gate(counts(1) | {"auc_roc": 0.95}, production, **scored), Policy())["AUC-ROC"]
+    assert (worse.evidence, worse.of) == ("by point", "rows")
+    assert worse.needed == 2800  # (1.645 · 0.005 / 0.005)² = 2.7 times the thousand rows
+    for other in (OTHER, UNNAMED):
+        assert proofs(gate(candidate, production, **{**scored, **other}), Policy())["AUC-ROC"].evidence == "by point"
+
+
+def test_every_row_has_its_proof_with_an_interval_around_the_figure():
+    """Five rows, each with both bounds where there are counts."""
+    found = proofs(gate(counts(1), counts(1), **SAME), Policy())
+    assert list(found) == ROWS
+    low, high = found["Precision"].interval
+    assert low < 0.9 < high
+    assert found["Precision"].needed > 100
+    assert found["Latency p99"].interval is None
+    nothing = proofs(Facts(), Policy())
+    assert {proof.evidence for proof in nothing.values()} == {"unknown"}

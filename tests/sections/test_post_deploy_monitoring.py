@@ -1,12 +1,15 @@
 """The watch: sums of counts, acted on at once; nothing seen is never healthy."""
 
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
 import pytest
 
 from retrain.checks import Status
-from retrain.facts import Window
-from retrain.sections.post_deploy_monitoring import Facts, Policy, decide, rolls_back
+from retrain.facts import Metrics, Window
+from retrain.judgement import prevalence
+from retrain.judgement.windows import keep, revised
+from retrain.sections.post_deploy_monitoring import EDITION, Facts, Policy, decide, rolls_back, why_extended
 
 SWAP = datetime(2013, 6, 9, 3, tzinfo=UTC)
 
@@ -37,20 +40,25 @@ HEALTHY = tuple(window(minute) for minute in range(30))
 
 
 def watch(windows=HEALTHY, **changed):
+    """Facts at the end of the watch, as they are gathered today."""
     plain = {"swapped_at": SWAP, "watched_minutes": 30, "candidate_version": "v2", "baseline_f1": 0.88}
-    return Facts(**(plain | {"windows": windows} | changed))
+    return Facts(**(plain | {"windows": windows, "edition": EDITION} | changed))
 
 
-def outcome(facts, policy=None):
-    return decide(facts, policy or Policy()).outcome
+PLAIN = Policy(extension_minutes=0)
+"""Nothing comes after the thirty minutes."""
 
 
-def f1(facts, policy=None):
-    return decide(facts, policy or Policy()).checks[0]
+def outcome(facts, policy=PLAIN):
+    return decide(facts, policy).outcome
 
 
-def latency(facts, policy=None):
-    return decide(facts, policy or Policy()).checks[1]
+def f1(facts, policy=PLAIN):
+    return decide(facts, policy).checks[0]
+
+
+def latency(facts, policy=PLAIN):
+    return decide(facts, policy).checks[1]
 
 
 def test_half_an_hour_of_good_windows_is_healthy():
@@ -73,12 +81,84 @@ def test_healthy_takes_the_whole_watch(minutes, expected):
 @pytest.mark.parametrize("windows", [None, ()])
 def test_silence_is_never_healthy(windows):
     """No MODEL_METRICS: watching while it lasts, inconclusive at the end, and then as the policy says."""
-    verdict = decide(watch(windows), Policy())
+    verdict = decide(watch(windows), PLAIN)
     assert verdict.outcome == "inconclusive"
     assert "no window of the new version" in verdict.sentence
+    assert "a drop of 0.05 would have been seen with probability 0.00, and of 0.1 with 0.00." in verdict.sentence
     assert outcome(watch(windows, watched_minutes=5)) == "watching"
-    assert not rolls_back(verdict, Policy())
+    assert not rolls_back(verdict, PLAIN)
     assert rolls_back(verdict, Policy(on_inconclusive="roll_back"))
+
+
+def test_a_healthy_verdict_says_what_it_could_have_seen():
+    """Thirty windows of 22 events see a drop of the tolerance with 0.73, and that stands in the sentence."""
+    verdict = decide(watch(), Policy())
+    told = "With the labels so far a drop of 0.05 would have been seen with probability 0.73, and of 0.1 with"
+    assert told in verdict.sentence
+    assert told[0].lower() + told[1:] in verdict.checks[0].reason
+    assert "2 % slow would have been seen with probability 0.92" in verdict.checks[1].reason
+
+
+THIN = tuple(window(minute, tp=1, fp=0, fn=0) for minute in range(60))
+"""One event a minute: the floor of 84 is reached neither in thirty minutes nor in sixty."""
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"), [(29.9, "watching"), (30, "watching"), (59.9, "watching"), (60, "inconclusive")]
+)
+def test_what_cannot_be_concluded_extends_the_watch_within_its_cap(minutes, expected):
+    """Thirty minutes more at most; then the policy's choice."""
+    verdict = decide(watch(THIN[: int(minutes)], watched_minutes=minutes), Policy())
+    assert verdict.outcome == expected
+    assert rolls_back(verdict, Policy(on_inconclusive="roll_back")) == (expected == "inconclusive")
+    assert outcome(watch((), watched_minutes=minutes), Policy()) == expected
+
+
+def test_an_extended_watch_ends_as_soon_as_it_can_and_says_why_it_went_on():
+    """The verdict at minute 35 is healthy, and its sentence names what was open at 30."""
+    thirty = watch((*THIN[:29], window(29, tp=54, fp=0, fn=0)))
+    because = why_extended(thirty, Policy())
+    assert because is not None
+    assert because.startswith("F1 score: 83 events of 84 needed")
+    more = watch((*thirty.windows, window(34, tp=1, fp=0, fn=0)), watched_minutes=35, extended_because=because)
+    verdict = decide(more, Policy())
+    assert verdict.outcome == "healthy"
+    told = f"The watch was extended from 30 to 35 minutes: before, nothing could be concluded: {because}."
+    assert told in verdict.sentence
+    assert because in verdict.checks[2].reason
+
+
+def test_silence_is_told_once():
+    """F1 and latency are open for one reason, before and after: it is not repeated."""
+    because = why_extended(watch(()), Policy())
+    sentence = decide(watch((), watched_minutes=60, extended_because=because), Policy()).sentence
+    assert sentence.count("no window of the new version") == 1
+    assert sentence.startswith("Inconclusive: F1 score and Latency p99: MODEL_METRICS holds no window")
+    assert "The watch was extended from 30 to 60 minutes: the same was open before." in sentence
+
+
+def test_a_regression_in_the_extension_is_rolled_back():
+    """It is looked at until the end."""
+    late = (*THIN[:30], *(window(minute, tp=5, fp=10, fn=7) for minute in range(30, 33)))
+    assert outcome(watch(late, watched_minutes=33, extended_because="too few"), Policy()) == "regressed"
+
+
+@pytest.mark.parametrize("facts", [watch(), watch(watched_minutes=29), watch((window(0, tp=5, fp=10, fn=7),))])
+def test_nothing_is_extended_that_is_settled_or_not_over(facts):
+    """Healthy, still watching, regressed: there is no reason to go on."""
+    assert why_extended(facts, Policy()) is None
+
+
+@pytest.mark.parametrize("baseline", [None, 0.04])
+def test_what_no_window_could_mend_is_not_extended(baseline):
+    """Without a baseline to fall from, waiting tells nothing."""
+    assert outcome(watch(baseline_f1=baseline), Policy()) == "inconclusive"
+
+
+def test_an_extension_of_nothing_is_none():
+    """The policy may end the watch with its thirty minutes."""
+    assert outcome(watch(THIN[:30]), PLAIN) == "inconclusive"
+    assert why_extended(watch(THIN[:30]), PLAIN) is None
 
 
 def test_windows_without_figures_are_silence():
@@ -164,6 +244,29 @@ def test_windows_in_any_order_twice_and_late_are_summed_once():
     assert "1 repeated window" in twice.deviations[0]
 
 
+def recorded(minute, at, **changed):
+    return window(minute, recorded_at=SWAP + timedelta(minutes=at), **changed)
+
+
+def test_of_two_rows_for_one_window_the_one_recorded_last_counts():
+    """Whatever their order; where one does not tell, the later row does."""
+    old, new = recorded(0, at=2, tp=1), recorded(0, at=9, tp=18)
+    for windows in ((old, new), (new, old)):
+        assert keep(windows, since=SWAP, version="v2").windows == (new,)
+    assert keep((new, window(0, tp=1)), since=SWAP, version="v2").windows == (window(0, tp=1),)
+
+
+def test_a_window_written_again_after_it_was_counted_is_counted_once_and_said():
+    """Late labels: the sums are those of the last rows, and the record says how often one changed."""
+    before = (recorded(0, at=1, tp=9), recorded(1, at=2))
+    now = (recorded(0, at=20, tp=18), recorded(1, at=2), recorded(2, at=3))
+    assert revised(before, now) == 1
+    assert revised((), now) == revised(now, now) == 0
+    verdict = decide(watch(now, revisions=1), Policy())
+    assert "F1 0.9 (TP 54, FP 6, FN 6)" in verdict.checks[0].reason
+    assert "1 window was written again" in " ".join(verdict.deviations)
+
+
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
@@ -197,6 +300,67 @@ def test_versions_that_are_not_told():
     assert outcome(watch(mixed, candidate_version=None)) == "inconclusive"
 
 
+def test_f1_falls_with_the_prevalence_alone():
+    """Precision and recall of 0.88 at 10 % positives: at 5 % the same model scores 0.055 less, and 0.88 again back."""
+    rate = Fraction(1, 9) * Fraction(88, 100) * Fraction(12, 88)
+    then, now = (
+        prevalence.f1_at(share, recall=Fraction(88, 100), false_positive_rate=rate)
+        for share in (Fraction(1, 10), Fraction(1, 20))
+    )
+    assert then == Fraction(88, 100)
+    assert float(then - now) == pytest.approx(0.055, abs=1e-12)
+    assert prevalence.f1_at(Fraction(0), recall=Fraction(1), false_positive_rate=Fraction(0)) is None
+
+
+def baseline(share, rows=10_000, precision=0.88, recall=0.88):
+    """Figures of a model on a hold-out with so many positives."""
+    tp = share * rows * recall
+    counts = {"tp": tp, "fp": tp * (1 - precision) / precision, "fn": share * rows - tp}
+    whole = {name: round(value) for name, value in counts.items()}
+    return Metrics(f1=0.88, tn=rows - sum(whole.values()), **whole)
+
+
+def shifted(share, rows=100_000):
+    """Thirty windows of the same model, its recall and false-positive rate as they were at 10 % positives."""
+    rate = 0.1 * 0.88 * (0.12 / 0.88) / 0.9
+    tp, fp = share * rows * 0.88, (1 - share) * rows * rate
+    counts = {"tp": round(tp), "fp": round(fp), "fn": round(share * rows - tp)}
+    return tuple(window(minute, tn=rows - sum(counts.values()), **counts) for minute in range(30))
+
+
+def test_prevalence_alone_explains_a_drop_and_the_verdict_says_so():
+    """From 10 % to 5 % positives F1 falls by 0.055; the runbook's rule acts on it, and a person reads why."""
+    verdict = decide(watch(shifted(0.05), baseline=baseline(0.1)), Policy())
+    assert verdict.outcome == "regressed"
+    assert (
+        "prevalence alone explains the drop: at the baseline's prevalence of 0.1 this is F1 0.88." in verdict.sentence
+    )
+    assert "prevalence 0.05, recall 0.88, false-positive rate 0.0133" in verdict.checks[0].reason
+
+
+@pytest.mark.parametrize(
+    ("windows", "figures"),
+    [
+        (shifted(0.05), None),
+        (shifted(0.05), Metrics(f1=0.88, tp=880, fp=120, fn=120)),
+        (tuple(window(minute, tp=11, fp=6, fn=5) for minute in range(30)), baseline(0.1)),
+    ],
+)
+def test_a_drop_that_prevalence_does_not_explain_is_not_excused(windows, figures):
+    """Counts that nobody told explain nothing, nor does a model that is worse at any prevalence."""
+    verdict = decide(watch(windows, baseline=figures), Policy())
+    assert verdict.outcome == "regressed"
+    assert "prevalence alone" not in verdict.sentence
+
+
+def test_a_good_f1_is_shown_at_the_baselines_prevalence_too():
+    """More positives flatter F1: what the model would score at the baseline's share stands beside it."""
+    check = f1(watch(shifted(0.2), baseline=baseline(0.1)))
+    assert check.status is Status.PASS
+    assert "at the baseline's prevalence of 0.1 this is F1 0.8" in check.reason
+    assert "prevalence alone" not in check.reason
+
+
 def test_without_a_swap_there_is_nothing_to_watch():
     """What came after it cannot be told."""
     assert outcome(watch(swapped_at=None)) == "not_ready"
@@ -206,7 +370,10 @@ def test_without_counts_windows_in_a_row_decide():
     """Two bad windows, a good one and two more are no regression; three in a row are, and the worth is said."""
     scattered = tuple(bare(minute, f1=0.7 if minute % 3 else 0.9) for minute in range(30))
     assert f1(watch(scattered[:28])).status is Status.PASS
-    assert "without a guaranteed rate" in f1(watch(scattered)).reason
+    worth = (
+        "at 22 events a window (none are told) 30 windows roll back 15.9 % of healthy models and see a drop of 0.1 in"
+    )
+    assert worth in f1(watch(scattered)).reason
     row = (*scattered[:10], *(bare(minute, f1=0.7) for minute in range(10, 13)))
     assert "3 bad windows in a row, seen at minute 13" in f1(watch(row)).reason
     assert outcome(watch(row)) == "regressed"
@@ -244,6 +411,45 @@ def test_the_literal_rule_acts_on_one_window():
     assert outcome(watch(one)) == "healthy"
     assert outcome(watch(one), Policy(rule="literal")) == "regressed"
     assert outcome(watch(one), Policy(rule="consecutive")) == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("policy", "f1_worth", "latency_worth"),
+    [
+        (Policy(rule="literal"), "one bad window decides", "roll back 94.1 % of healthy models and see 2 % slow in"),
+        (Policy(rule="consecutive"), "3 in a row decide", "roll back 1.8 % of healthy models and see 2 % slow in"),
+    ],
+)
+def test_a_rule_without_a_guarantee_says_what_it_is_worth(policy, f1_worth, latency_worth):
+    """From the events and requests of the windows themselves, over as many as the whole watch has."""
+    for minutes in (3, 30):
+        verdict = decide(watch(HEALTHY[:minutes], watched_minutes=minutes), policy)
+        reason = verdict.checks[0].reason
+        assert f1_worth in reason
+        assert "at 22 events a window 30 windows roll back" in reason
+        assert latency_worth in verdict.checks[1].reason
+    assert "roll back" not in f1(watch()).reason
+
+
+def test_slow_requests_of_a_window_are_its_p99_where_none_is_told():
+    """By nearest rank one of a hundred may be slow, as in the smoke test."""
+    policy = Policy(rule="literal")
+    assert latency(watch(tuple(window(minute, slow=1) for minute in range(30))), policy).status is Status.PASS
+    assert latency(watch((*HEALTHY[:29], window(29, slow=2))), policy).status is Status.FAIL
+
+
+def test_facts_of_the_first_edition_are_judged_in_its_words():
+    """Records of release 0.1.0 hold no edition: no extension, power of one look at the end, rates as they were said."""
+    old = Facts.model_validate(watch(THIN[:30]).model_dump(mode="json", exclude={"edition"}))
+    assert decide(old, Policy()).outcome == "inconclusive"
+    assert decide(old, Policy()) == decide(old, PLAIN)
+    healthy = decide(watch(edition=1), Policy())
+    told = "a drop of 0.05 with probability 0.51 and of 0.1 with probability 1.00 would have been seen"
+    assert healthy.checks[0].reason.split("; ")[2] == f"with the labels so far {told}"
+    assert "labels" not in healthy.sentence
+    assert healthy.checks[1].reason.endswith("2 % slow would have been seen with probability 0.89")
+    rows = f1(watch(tuple(bare(minute) for minute in range(30)), edition=1)).reason
+    assert rows.endswith("roll backs (three in a row, 22 events a window: 16 % of healthy models)")
 
 
 def test_counts_of_slow_requests_answer_for_one_second_only():

@@ -6,7 +6,7 @@ import pytest
 
 from retrain.checks import Status
 from retrain.facts import Slots
-from retrain.sections.staging_smoke_tests import Facts, Policy, after_swap, decide, p99
+from retrain.sections.staging_smoke_tests import Facts, Policy, after_swap, decide, p99, predictions_to_send
 
 SLOTS = Slots(active="v1", standby="v2", attested=True)
 SCORES = tuple(place / 99 for place in range(100))
@@ -134,6 +134,66 @@ def test_the_reason_says_what_it_proves():
     enough = smoke(scores=tuple(n / 299 for n in range(299)), latencies_seconds=(0.1,) * 299)
     assert "would prove" not in check("Latency p99", enough, policy).reason
     assert outcome(enough, policy) == "staged"
+
+
+@pytest.mark.parametrize(
+    ("asked", "slow", "status", "said"),
+    [
+        (100, 0, "PASS", "0 slow of 299 proves"),
+        (100, 1, "INCONCLUSIVE", "not proven: p99 0.02 s is < 1 s; 1 slow of 299 proves ≤ 1.58 %"),
+        (100, 3, "FAIL", "3 slow of 299"),
+        (473, 1, "PASS", "1 slow of 473 proves ≤ 1.00 %"),
+        (473, 2, "INCONCLUSIVE", "628 with 2 slow would prove"),
+    ],
+)
+def test_a_policy_may_ask_for_the_proof_of_p99(asked, slow, status, said):
+    """As many are sent as prove it with none slow, 299, or more by choice; by point alone is then no pass."""
+    policy = Policy(sample_predictions=asked, prove_p99=True)
+    sent = predictions_to_send(policy)
+    assert sent == max(asked, 299)
+    latencies = (0.02,) * (sent - slow) + (5.0,) * slow
+    facts = smoke(scores=tuple(n / sent for n in range(sent)), latencies_seconds=latencies)
+    found = check("Latency p99", facts, policy)
+    assert (found.status, outcome(facts, policy)) == (status, "staged" if status == "PASS" else "smoke_failed")
+    assert said in found.reason
+
+
+def test_fewer_answers_than_the_proof_takes_fail():
+    """A hundred answers are not 299."""
+    assert check("Predictions answered", smoke(), Policy(prove_p99=True)).status is Status.FAIL
+
+
+def test_without_proof_as_many_are_sent_as_the_runbook_says():
+    """One hundred."""
+    assert predictions_to_send(Policy()) == 100
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [
+        (SCORES, "PASS"),
+        (SCORES[:50], "PASS"),
+        (tuple(score + 5e-5 for score in SCORES), "PASS"),
+        (replaced(SCORES, at_3=SCORES[3] + 0.001), "FAIL"),
+        (SCORES[::-1], "FAIL"),
+        (replaced(SCORES, at_3=None), "INCONCLUSIVE"),
+        ((*SCORES, 0.5), "INCONCLUSIVE"),
+        ((), "INCONCLUSIVE"),
+    ],
+)
+def test_a_row_asked_again_gets_its_score(again, expected):
+    """The same but for the last digits, for as many rows as were asked again; an answer that never came is open."""
+    found = check("Answers follow the rows", smoke(again=again))
+    assert found.status == expected
+    assert outcome(smoke(again=again)) == ("staged" if expected == "PASS" else "smoke_failed")
+
+
+def test_facts_that_were_not_asked_again_have_no_such_check():
+    """Records of release 0.1.0 replay with the checks that they had."""
+    assert smoke().again is None
+    assert [each.name for each in decide(smoke(), Policy()).checks] == [
+        each.name for each in decide(smoke(again=SCORES), Policy()).checks if each.name != "Answers follow the rows"
+    ]
 
 
 def test_p99_is_the_nearest_rank():

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from retrain.checks import Status
-from retrain.facts import FeatureDrift, Request
-from retrain.sections.when_to_retrain import Facts, Policy, aggregate_psi, decide, newest_slot, priority
+from retrain.facts import Coverage, FeatureDrift, Fired, Request
+from retrain.sections.when_to_retrain import Facts, Policy, aggregate_psi, decide, figures, newest_slot, priority
 
 SLOT = datetime(2013, 6, 9, 2, tzinfo=UTC)
 NOW = SLOT + timedelta(days=2)
@@ -150,6 +150,15 @@ def test_a_missed_slot_says_how_late():
     assert newest_slot("0 2 * * 0", NOW) == SLOT
 
 
+def test_the_newest_slot_does_not_depend_on_what_was_asked_before():
+    """Hours of two weeks asked forwards, backwards and of another schedule in between."""
+    hours = [SLOT + timedelta(hours=hour) for hour in range(-170, 170, 7)]
+    weekly = {hour: SLOT + timedelta(weeks=(hour - SLOT) // timedelta(weeks=1)) for hour in hours}
+    for hour in (*hours, *reversed(hours)):
+        assert newest_slot("0 2 * * 0", hour) == weekly[hour]
+        assert newest_slot("0 * * * *", hour) == hour
+
+
 def test_a_request_needs_its_reason():
     """A request is met with a reason, unmet without a request, and open with a blank one."""
     assert status("Manual request", quiet(request=Request(reason="new feature"))) is Status.PASS
@@ -209,3 +218,74 @@ def test_a_schedule_that_is_none_is_refused(schedule):
     """Five fields, and a date that comes."""
     with pytest.raises(ValidationError, match="cron expression"):
         Policy(schedule=schedule)
+
+
+@pytest.mark.parametrize(
+    ("coverage", "expected"),
+    [
+        (Coverage(rows=1000, labelled=900), "PASS"),
+        (Coverage(rows=1000, labelled=899), "INCONCLUSIVE"),
+        (Coverage(rows=0, labelled=0), "INCONCLUSIVE"),
+        (Coverage(rows=10, labelled=11), "INCONCLUSIVE"),
+        (None, "INCONCLUSIVE"),
+    ],
+)
+def test_an_f1_on_too_few_of_the_rows_is_no_verdict(coverage, expected):
+    """Exactly the share asked for is enough; less, or not known, is open. Where none is asked for it is only shown."""
+    facts = quiet(f1=0.5, label_coverage=coverage)
+    assert status("Accuracy drop", facts, Policy(f1_minimum_coverage=0.9)) == expected
+    check = decide(facts, Policy()).checks[0]
+    assert check.status is Status.PASS
+    assert ("have come" in check.reason) is (coverage is not None)
+
+
+@pytest.mark.parametrize(("times", "said"), [(0.0004, "less than 0.001"), (0.39, "about 0.39"), (52.4, "about 52")])
+def test_a_trigger_says_how_often_chance_alone_would_meet_it(times, said):
+    """Both triggers with a limit; nothing is said where it is not known."""
+    checks = decide(quiet(f1_by_chance=times, drift_by_chance=times), Policy()).checks
+    assert all(f"by chance alone {said} a year" in check.reason for check in checks[:2])
+    assert not any("by chance" in check.reason for check in decide(quiet(), Policy()).checks)
+
+
+def fired(figure, lowest=None):
+    return Fired(run_id="r1", at=NOW - timedelta(hours=1), figure=figure, lowest_since=lowest)
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (None, "PASS"),
+        (fired(0.06), "PASS"),  # 0.07 is as much as 0.01 above it
+        (fired(0.0601), "FAIL"),
+        (fired(0.07), "FAIL"),
+        (fired(0.07, 0.0401), "FAIL"),
+        (fired(0.07, 0.04), "PASS"),
+        (fired(None), "PASS"),
+    ],
+)
+def test_a_trigger_that_called_must_move_before_it_calls_again(before, expected):
+    """By a fifth of its limit, down or up; with no hysteresis the runbook's limit is all there is."""
+    facts = quiet(f1=0.81, f1_fired=before)
+    assert status("Accuracy drop", facts, Policy(hysteresis_share=0.2)) == expected
+    assert status("Accuracy drop", facts) is Status.PASS
+    if expected == "FAIL":
+        verdict = decide(facts, Policy(hysteresis_share=0.2))
+        assert verdict.outcome == "no_action"
+        assert "it called at 2013-06-11 01:00 UTC" in verdict.sentence
+        assert "once it has moved" in verdict.flip
+
+
+def test_drift_has_the_same_hysteresis():
+    """0.36 after 0.35 with a band of 0.03 does not call; 0.38 does."""
+    policy = Policy(hysteresis_share=0.1)
+    for psi, expected in ((0.36, "FAIL"), (0.379, "FAIL"), (0.38, "PASS"), (0.3, "FAIL")):
+        assert status("Drift score", quiet(drift=(feature(psi),), drift_fired=fired(0.35)), policy) == expected
+
+
+def test_the_figures_that_are_held_against_limits():
+    """The drop of F1 and the aggregate PSI, exactly; None where one is not known."""
+    assert figures(quiet(f1=0.83), Policy()) == (
+        ("f1_fired", "Accuracy drop", 0.05),
+        ("drift_fired", "Drift score", 0.1),
+    )
+    assert [figure for _, _, figure in figures(Facts(now=NOW), Policy())] == [None, None]

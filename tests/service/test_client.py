@@ -600,7 +600,7 @@ def test_a_smoke_test_without_rows_sends_nothing() -> None:
     """And has nothing to show."""
     fake = told({})
     smoke = fake.service.smoke([], slot=None, concurrency=2, warm_up=3)
-    assert (smoke.scores, smoke.client_seconds_a_request, fake.requests) == ((), None, [])
+    assert (smoke.scores, smoke.client_p99_seconds, fake.requests) == ((), None, [])
 
 
 # Over a real wire
@@ -625,7 +625,7 @@ def test_the_minimal_service_serves_the_whole_client() -> None:
         assert all(score is not None and 0 <= score <= 1 for score in smoke.scores)
         assert all(latency for latency in smoke.latencies_seconds)
         assert (smoke.predict_form, smoke.answered_by, smoke.errors) == ("records", None, 0)
-        assert smoke.client_seconds_a_request is not None
+        assert smoke.client_p99_seconds is not None
         before = service.predict(rows).scores
         assert service.reload().succeeded
         assert service.predict(rows).scores != before

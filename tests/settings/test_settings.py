@@ -269,7 +269,7 @@ def test_the_project_is_found_from_inside_by_variable_and_from_the_checkout(
 def test_no_project_at_all_is_said_clearly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package far from any checkout says what it looked for."""
     monkeypatch.delenv("RETRAIN_HOME", raising=False)
-    monkeypatch.setattr("retrain.settings.model.__file__", str(tmp_path / "a" / "b" / "settings.py"))
+    monkeypatch.setattr("retrain.settings.places.__file__", str(tmp_path / "a" / "b" / "settings.py"))
     with pytest.raises(UsageError, match=r"is not in a project.*\$RETRAIN_HOME"):
         project_root(tmp_path)
 

@@ -4,6 +4,7 @@ import math
 
 import numpy
 import pytest
+from scipy import special, stats
 from statsmodels.stats.proportion import proportion_confint
 
 from retrain.statistics import intervals
@@ -80,6 +81,29 @@ def test_the_sample_that_would_prove_a_floor():
     assert intervals.fewest(lambda trials: False) is None
 
 
+@pytest.mark.parametrize("error", [0.0, 0.001, 0.25])
+def test_normal_bounds_are_those_of_scipy(error):
+    """Each end is a one-sided bound: to 1e-9."""
+    low, high = intervals.normal_bounds(0.1, error, 0.95)
+    expected = (0.1, 0.1) if error == 0 else stats.norm.interval(0.9, 0.1, error)
+    assert (low, high) == pytest.approx(expected, abs=1e-9)
+
+
+def test_auc_bounds_are_the_chernoff_bounds_of_the_smaller_class():
+    """At each end k·KL(auc ‖ end) is log(2 / (1 − confidence)), by scipy's relative entropy: to 1e-9."""
+    for end in intervals.auc_bounds(0.9, 70, 400, 0.95):
+        divergence = special.rel_entr(0.9, end) + special.rel_entr(0.1, 1 - end)
+        assert 70 * divergence == pytest.approx(math.log(40), abs=1e-9)
+
+
+@pytest.mark.parametrize("counts", [(80, 10, 11), (1, 0, 0), (0, 3, 2), (880, 120, 130)])
+def test_the_interval_of_f1_is_that_of_j_carried_over(counts):
+    """Clopper and Pearson's interval of TP among TP + FP + FN by statsmodels, through F1 = 2J / (1 + J): to 1e-9."""
+    ends = proportion_confint(counts[0], sum(counts), alpha=0.05, method="beta")
+    expected = tuple(2 * end / (1 + end) for end in ends)
+    assert intervals.f1_interval(*counts) == pytest.approx(expected, abs=1e-9)
+
+
 def test_auc_bounds_hold_and_narrow():
     """The bound on an AUC-ROC covers the truth in simulation, and shrinks with the smaller class."""
     generator, truth, outside = numpy.random.default_rng(1), 0.760249938906523, 0  # Φ(1/√2)
@@ -102,6 +126,8 @@ def test_auc_bounds_hold_and_narrow():
         lambda: intervals.clopper_pearson(1, 2, 1.5),
         lambda: intervals.auc_bounds(1.2, 1, 1),
         lambda: intervals.requests_to_prove(0, share=0),
+        lambda: intervals.normal_bounds(0.1, -1e-9),
+        lambda: intervals.normal_bounds(0.1, 1, 1.0),
     ],
 )
 def test_impossible_arguments_are_refused(mistake):

@@ -27,6 +27,30 @@ def test_the_e_value_is_the_published_formula(successes, events, floor):
     assert found == pytest.approx(published(successes, events, floor), rel=1e-9, abs=1e-9)
 
 
+def published_mixture(bad, events, ceiling, concentration):
+    """The same for bad events above a ceiling and a Beta(1, c) mixture, in scipy's words, by the other tail."""
+    a, b = bad + 1, events - bad + concentration
+    prior = math.log(concentration) - concentration * math.log1p(-ceiling)
+    null = bad * math.log(ceiling) + (events - bad) * math.log1p(-ceiling)
+    return special.betaln(a, b) + math.log(special.betainc(b, a, 1 - ceiling)) + prior - null
+
+
+@pytest.mark.parametrize("concentration", [1, 2, 20])
+@pytest.mark.parametrize("ceiling", [0.01, 1 - jaccard_of(0.88), 0.5])
+def test_every_mixture_is_the_published_formula(ceiling, concentration):
+    """Over a grid of counts log E agrees with scipy to 1e-9, wherever scipy's betainc does not underflow."""
+    compared = 0
+    for events in (0, 1, 22, 84, 299, 660, 3000):
+        for bad in {0, 1, events // 100, events // 10, events // 4, events // 2, events}:
+            if bad > events or special.betainc(events - bad + concentration, bad + 1, 1 - ceiling) < 1e-290:
+                continue
+            found = sequential.log_e_above(bad, events, ceiling, concentration=concentration)
+            expected = published_mixture(bad, events, ceiling, concentration)
+            assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+            compared += 1
+    assert compared > 20
+
+
 def integrated(bad, events, ceiling, concentration):
     """The integral of likelihood ratio times prior above the ceiling, exactly: a polynomial, expanded in fractions."""
     p0, good = Fraction(ceiling), events - bad
@@ -128,6 +152,41 @@ def test_the_level_holds_at_the_boundary_over_two_thousand_looks(ceiling, concen
 
     chance = crossed(2000, 1, ceiling, acts_at)[-1]
     assert 0.001 < chance <= 0.05
+
+
+def test_both_tests_together_hold_the_level_over_two_thousand_looks():
+    """F1 exactly at the baseline and 1 % slow, half of α each: whatever they have in common, α is not exceeded."""
+
+    def f1_acts_at(events):
+        return sequential.fewest_bad(events, 1 - jaccard_of(0.88), alpha=0.025, concentration=2)
+
+    def slow_acts_at(requests):
+        return sequential.fewest_bad(requests, 0.01, alpha=0.025, concentration=sequential.SLOW_CONCENTRATION)
+
+    by_f1 = crossed(2000, 1, 1 - jaccard_of(0.88), f1_acts_at)[-1]
+    by_latency = crossed(2000, 1, 0.01, slow_acts_at)[-1]
+    assert max(by_f1, by_latency) <= 0.025
+    assert 0.005 < by_f1 + by_latency <= 0.05
+
+
+@pytest.mark.parametrize("truth", [0.2, 0.3, 0.45])
+def test_the_chance_of_acting_is_the_full_walk(truth):
+    """The walk that leaves out what is hardly possible agrees with the one that leaves out nothing."""
+    looks, ceiling = [*range(7, 210, 7)], 1 - jaccard_of(0.88)
+    fewest = [sequential.fewest_bad(events, ceiling, alpha=0.025, concentration=2) for events in looks]
+    whole = crossed(len(looks), 7, truth, lambda events: fewest[events // 7 - 1])[-1]
+    assert sequential.chance_of_acting(looks, fewest, truth) == pytest.approx(whole, abs=1e-12)
+
+
+def test_looks_of_any_length_and_none_at_all():
+    """A window without events changes nothing, one look is the binomial tail, no look never acts."""
+    fewest = [sequential.fewest_bad(events, 0.2, alpha=0.05) for events in (40, 90)]
+    plain = sequential.chance_of_acting([40, 90], fewest, 0.4)
+    assert sequential.chance_of_acting([0, 40, 40, 90], [None, fewest[0], fewest[0], fewest[1]], 0.4) == plain
+    alone = sequential.chance_of_acting([90], fewest[1:], 0.4)
+    assert alone == pytest.approx(sequential.power_above(90, 0.2, 0.4, alpha=0.05), rel=1e-9)
+    assert alone < plain
+    assert sequential.chance_of_acting([], [], 0.4) == 0
 
 
 def watch_of_f1(drop, alpha, concentration, tolerance=0.05, baseline=0.88):

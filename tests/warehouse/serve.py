@@ -1,9 +1,12 @@
 """A warehouse for the tests: ``serve.py FOLDER`` loads FOLDER/*.parquet as tables and prints its port.
 
 It is the sandbox's mended server, with tables of the test's own. User ``somebody``, password ``secret``. ``GET /seen``
-tells the newest statement as it came over the wire; ``POST /forget`` ends every session.
+tells the newest statement as it came over the wire; ``POST /forget`` ends every session. ``POST /meet/N`` holds each
+statement back from then on until N of them wait at the same time, and refuses those that wait in vain; ``/meet/0``
+ends it.
 """
 
+import asyncio
 import gzip
 import json
 import logging
@@ -21,7 +24,29 @@ from starlette.routing import Route
 
 from retrain_sandbox import fakesnow_mends
 
+ALONE_SECONDS = 3.0
 newest: dict = {}
+
+
+class Meeting:
+    """Statements that wait for each other."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted, self.here, self.all_here = wanted, 0, asyncio.Event()
+
+    async def join(self) -> bool:
+        """Wait for the others; False where they do not come."""
+        self.here += 1
+        if self.here >= self.wanted:
+            self.all_here.set()
+        try:
+            await asyncio.wait_for(self.all_here.wait(), ALONE_SECONDS)
+        except TimeoutError:
+            return False
+        return True
+
+
+meetings = [Meeting(0)]
 
 
 async def login(request):
@@ -31,11 +56,19 @@ async def login(request):
 async def answer(request):
     body = await request.body()
     newest.update(json.loads(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body))
+    if not await meetings[-1].join():
+        told = {"data": {"errorCode": "000604", "sqlState": "57014"}, "message": "nobody came", "success": False}
+        return JSONResponse({**told, "code": "000604"})
     return await fakesnow_mends.answer(request)
 
 
 async def seen(_):
     return JSONResponse(newest)
+
+
+async def meet(request):
+    meetings.append(Meeting(request.path_params["wanted"]))
+    return JSONResponse({})
 
 
 async def forget(_):
@@ -58,6 +91,7 @@ def main(folder: Path) -> None:
         "/queries/v1/abort-request": fakesnow_mends.abort,
         "/session": fakesnow_mends.forget_session,
         "/forget": forget,
+        "/meet/{wanted:int}": meet,
     }
     routes = [Route("/seen", seen), *(Route(path, endpoint, methods=["POST"]) for path, endpoint in ours.items())]
     routes += [route for route in fakesnow.server.routes if route.path not in ours]

@@ -98,6 +98,17 @@ def test_production_is_the_newest_promotion(warehouse):
     assert warehouse.production("unknown").value is None
 
 
+def test_the_best_promotion_is_the_highest_figure_not_the_newest_row(warehouse):
+    """Only promotions until the instant count, NaN is none, and nothing promoted is a count of none."""
+    best = warehouse.best_promotions("m", until=NOW).value
+    assert (best.promotions, best.f1, best.f1_version) == (2, 0.884, "v1")
+    assert (best.auc_roc, best.auc_roc_version, best.auc_roc_at) == (None, None, None)
+    earlier = warehouse.best_promotions("m", until=START).value
+    assert (earlier.promotions, earlier.f1, earlier.f1_version, earlier.f1_at) == (1, 0.7, "v0", START)
+    nothing = warehouse.best_promotions("unknown", until=NOW).value
+    assert (nothing.promotions, nothing.f1, nothing.f1_at) == (0, None, None)
+
+
 def test_f1_is_computed_from_sums_and_never_averaged(warehouse):
     """A window written twice counts as it was written last; one without counts is left out, and that is said."""
     found = warehouse.f1_since("m", version="v1", since=NOW - WEEK, until=NOW).value
@@ -141,6 +152,7 @@ def test_watch_windows_come_once_in_order_and_never_from_the_future(warehouse):
         (NOW - HOUR, "v2", 8),
     ]
     assert windows[3].latency_p99_seconds is None
+    assert windows[0].recorded_at == NOW - HOUR  # written again: the later row counts, and tells when it was written
     assert warehouse.watch_windows("m", since=NOW - HOUR / 2, until=NOW).value == ()
 
 

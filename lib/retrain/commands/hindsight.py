@@ -37,13 +37,14 @@ def replay(
 ) -> None:
     """Decide again from the recorded facts and policy: identical, or the difference is shown (exit 1)."""
     from retrain.hindsight import replay as replaying
+    from retrain.hindsight.telling import lines
     from retrain.record import records
 
     if bool(run_id) == every:
         raise UsageError("say which run to replay, or --all")
     root = _root(records_folder, environment)
     told = replaying.replay_all(root) if every else replaying.replay(records.find(root, run_id))
-    _print(told.model_dump(mode="json")) if as_json else replaying.print_replay(told)
+    _print(told.model_dump(mode="json")) if as_json else sys.stdout.writelines(f"{line}\n" for line in lines(told))
     raise typer.Exit(told.exit_code)
 
 
@@ -59,12 +60,15 @@ def backtest(
 ) -> None:
     """Hold another policy against all past facts: which decisions flip, and what would have been done."""
     from retrain.hindsight import backtest as testing
+    from retrain.hindsight import flipped
 
     settings = _settings(environment, parameters, assignments)
     found = testing.backtest(_root(records_folder, environment), settings, since=_instant(since))
     if picture:
-        picture.write_bytes(testing.picture(found).png)
-    _print(found.model_dump(mode="json")) if as_json else testing.print_backtest(found)
+        picture.write_bytes(flipped.picture(found).png)
+    _print(found.model_dump(mode="json")) if as_json else sys.stdout.writelines(
+        f"{line}\n" for line in flipped.lines(found)
+    )
 
 
 @app.command()
@@ -82,13 +86,14 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Show what a policy does at your own traffic: false roll backs, minutes to see a drop, false retrainings."""
-    from retrain.hindsight import simulate as simulating
+    from retrain.hindsight import simulated
+    from retrain.hindsight.simulate import simulate as simulating
 
     settings = _settings(environment, parameters, assignments)
-    told = simulating.simulate(settings, _traffic(traffic or []), seed=seed, runs=runs)
+    told = simulating(settings, _traffic(traffic or []), seed=seed, runs=runs)
     if picture:
-        picture.write_bytes(simulating.picture(told).png)
-    _print(told.model_dump(mode="json")) if as_json else simulating.print_simulation(told)
+        picture.write_bytes(simulated.picture(told).png)
+    _print(told.model_dump(mode="json")) if as_json else simulated.print_simulation(told)
 
 
 def _settings(environment: str | None, parameters: Path | None, assignments: list[str] | None) -> Settings:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from functools import partial
+from queue import Empty
 from typing import Any
 
 from jupyter_core.utils import ensure_async, run_sync
@@ -23,6 +25,7 @@ __all__ = ["AccountingClient"]
 LOOK_SECONDS = 0.5
 INTERRUPT_GRACE_SECONDS = 0.7
 LAST_WORDS_SECONDS = 0.1
+ANSWER_SECONDS = 60.0
 
 
 class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
@@ -72,8 +75,7 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
             error.add_note(str(unwritten))  # what broke first is what is told; this says what is not on disk
 
     async def _begin(self, **kwargs: Any) -> None:
-        if self.km is None:
-            self.km = self.create_kernel_manager()
+        self.km = self.create_kernel_manager()
         await self._unless_stopped(self.async_start_new_kernel(**kwargs))
         await self._unless_stopped(self.async_start_new_kernel_client())
 
@@ -96,7 +98,7 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
     def _finish(self, cell: NotebookNode, index: int, status: CellStatus, error: str | None) -> None:
         try:
             with _told("the whole of a cell's output"):
-                kept = self._caps.pop(index).finish(cell.outputs)
+                kept = self._caps[index].finish(cell.outputs)
             self._move_displays(index, kept)
         finally:
             self._keeper.finish(index, status, error)
@@ -104,7 +106,7 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
     async def _execute(self, cell: NotebookNode, index: int) -> None:
         work = asyncio.ensure_future(self.async_execute_cell(cell, index))
         try:
-            if not await self._stop.watch(work, tick=self._keeper.save_when_due, seconds=LOOK_SECONDS):
+            if not await self._stop.watch(work, tick=partial(self._save, cell, index), seconds=LOOK_SECONDS):
                 await ensure_async(self.km.interrupt_kernel())
                 await asyncio.wait({work}, timeout=INTERRUPT_GRACE_SECONDS)  # for what it still has to say
                 raise StopRequestedError
@@ -119,11 +121,21 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
         """Take a message in as nbclient does, then cap what it added."""
         output: NotebookNode | None = super().process_message(msg, cell, cell_index)
-        cap = self._caps.get(cell_index)
-        if output is not None and cap is not None:
-            with _told("the whole of a cell's output"):
-                cap.add(output, cell.outputs)
+        with _told("the whole of a cell's output"):
+            if output is not None:
+                self._caps[cell_index].add(output, cell.outputs)
+            if "data" in msg["content"]:
+                self._cap_updated((msg["content"].get("transient") or {}).get("display_id"))
         return output
+
+    def _cap_updated(self, display: str | None) -> None:
+        for index, positions in self._display_id_map.get(display, {}).items():
+            for position in positions:
+                self._caps[index].update(self.nb.cells[index].outputs[position])
+
+    def _save(self, cell: NotebookNode, index: int) -> None:
+        self._caps[index].settle(cell.outputs)
+        self._keeper.save_when_due()
 
     async def _async_poll_kernel_alive(self) -> None:
         exited = getattr(self.km.provisioner, "exited", None)
@@ -143,10 +155,23 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
 
     async def _farewell(self) -> None:
         """Ask once more, so that a kernel that died right after its last reply is not called well."""
-        reply = await self._unless_stopped(self.async_wait_for_reply(await ensure_async(self.kc.kernel_info())))
-        if reply is not None:
-            self.nb.metadata["language_info"] = reply["content"]["language_info"]
+        try:
+            reply = await self._unless_stopped(asyncio.wait_for(self._about_the_kernel(), ANSWER_SECONDS))
+        except TimeoutError:
+            raise DeadKernelError("the kernel does not answer any more") from None
+        self.nb.metadata["language_info"] = reply["content"]["language_info"]
         self.set_widgets_metadata()
+
+    async def _about_the_kernel(self) -> Any:
+        request = await ensure_async(self.kc.kernel_info())
+        while True:
+            try:
+                reply = await ensure_async(self.kc.shell_channel.get_msg(timeout=self.shell_timeout_interval))
+            except Empty:
+                await self._async_check_alive()
+            else:
+                if reply["parent_header"].get("msg_id") == request:
+                    return reply
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, Any]) -> Any:
         task = asyncio.ensure_future(work)

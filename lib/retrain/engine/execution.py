@@ -61,9 +61,7 @@ def execute(
 def _run(
     source: Path, output: Path, given: dict[str, Any], accounts: list[Account], *, stop: Stop, options: dict[str, Any]
 ) -> Account:
-    lean.import_jsonschema()
-    import papermill
-
+    papermill = lean.import_papermill()
     try:
         papermill.execute_notebook(
             _literal(source),

@@ -1,4 +1,4 @@
-"""jsonschema without the second or two that an environment with jupyter-server adds to its import."""
+"""papermill and jsonschema without what they take along: a second or two where jupyter-server is installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from types import ModuleType
 from typing import Any
 
-__all__ = ["import_jsonschema"]
+from retrain.late import put_off
+
+__all__ = ["import_jsonschema", "import_papermill"]
 
 _GRAMMAR = "rfc3987_syntax"
 
@@ -29,6 +31,14 @@ def import_jsonschema() -> None:
         importlib.import_module("jsonschema")
     finally:
         del sys.modules[_GRAMMAR]  # whoever imports it from here on gets the real one
+
+
+def import_papermill() -> ModuleType:
+    """Import papermill and return it; what it needs for HDFS, S3 and HTTP is imported when a path is such a place."""
+    import_jsonschema()
+    elsewhere = {"pyarrow.fs": ("FileSelector", "HadoopFileSystem"), "papermill.s3": ("S3",), "requests": ()}
+    with put_off(elsewhere):
+        return importlib.import_module("papermill")
 
 
 def _is_valid_syntax(*arguments: Any) -> Any:

@@ -79,7 +79,8 @@ class RetrainEngine:
 
         injected = nb.metadata.get("papermill", {}).get("parameters", {})
         parameters.check(nb, injected, where=str(input_path or "the notebook"))
-        traits = {"kernel_manager_class": WarmKernelManager, "iopub_timeout": 60, "shell_timeout_interval": 1, **client}
+        ours = {"kernel_manager_class": WarmKernelManager, "iopub_timeout": 300, "shell_timeout_interval": 1}
+        traits = {**ours, **client}
         if execution_timeout:
             traits["timeout_func"] = lambda cell: execution_timeout  # its `timeout` takes whole seconds only
         start = {"cwd": kernel_cwd, "env": None if kernel_env is None else dict(kernel_env)}
@@ -111,9 +112,12 @@ def _told_as_papermill(keeper: Keeper, stop: Stop) -> Iterator[None]:
         where = keeper.account.where
         cell = keeper.nb.cells[where]
         shown = [output.traceback for output in cell.outputs if output.output_type == "error"]
-        raise PapermillExecutionError(
+        told = PapermillExecutionError(
             where, cell.execution_count, cell.source, error.ename, error.evalue, shown[-1] if shown else []
-        ) from None
+        )
+        for note in getattr(error, "__notes__", ()):  # what could not be written
+            told.add_note(note)
+        raise told from None
     except EngineError as error:
         error.account = keeper.account
         raise

@@ -1,9 +1,13 @@
 """The process that has imported everything, so that a kernel is a fork of it.
 
-Started as ``python -m retrain.engine.zygote FD PID LEASH``. It starts no thread, no event loop, no ZeroMQ context and
-opens no connection; it only imports, waits and forks. Over the socket ``FD`` come one-byte requests, each with four
-descriptors: a memory file with the request (JSON: argv, env, cwd), a socket of its own for the answers, the kernel's
-stdout and its stderr. Answers: ``pid N`` with a pidfd, ``ready`` from the kernel itself, ``exit N``; or ``error …``.
+Started as ``python -m retrain.engine.zygote FD PID LEASH EXTENT``. It starts no thread, no event loop, no ZeroMQ
+context and opens no connection; it only imports, waits and forks. ``EXTENT`` is ``runbook`` or ``stack``. What is not
+needed at once is imported last; it answers between two such modules, and a kernel forked so early imports itself what
+it wants of the rest.
+
+Over the socket ``FD`` come one-byte requests, each with four descriptors: a memory file with the request (JSON: argv,
+env, cwd), a socket of its own for the answers, the kernel's stdout and its stderr. Answers: ``pid N`` with a pidfd,
+``ready`` from the kernel itself, ``exit N``; or ``error …``.
 When the process that started it dies or hangs up, its kernels die too.
 """
 
@@ -21,6 +25,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,11 +33,11 @@ from typing import Any
 
 from retrain.engine import lean, stand_in
 
-__all__ = ["MODULES", "main", "preload", "receive", "send"]
+__all__ = ["LATER", "RUNBOOK", "STACK", "main", "preload", "receive", "send"]
 
 _PR_SET_PDEATHSIG = 1
 
-MODULES = (
+RUNBOOK = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "ipykernel.debugger",
@@ -40,17 +45,27 @@ MODULES = (
     "IPython.core.history",
     "IPython.core.magics",
     "IPython.display",
+    "retrain.notebook",
+    "retrain.warehouse.driver",
+    "retrain.steps.when_to_retrain",
+    "croniter",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+)
+"""What a kernel and the first of the runbook's notebooks need. No kernel is forked before: it would import the same."""
+
+LATER = ("retrain.acts", "retrain.service.client")
+"""What the runbook's notebooks need where something is to be done."""
+
+STACK = (
     "pandas",
     "pyarrow",
-    "snowflake.connector",
     "snowflake.connector.pandas_tools",
-    "httpx",
     "pydantic",
     "matplotlib.pyplot",
-    "matplotlib.backends.backend_agg",
     "scrapbook",
-    "retrain.notebook",
 )
+"""What other people's notebooks need as well."""
 
 
 class _Zygote:
@@ -61,16 +76,39 @@ class _Zygote:
         self._poll.register(control, select.POLLIN)
         self._poll.register(self._parent, select.POLLIN)
         self._kernels: dict[int, tuple[int, socket.socket]] = {}
+        self._unsafe = ""
+
+    def prepare(self, modules: Sequence[str]) -> bool:
+        """Import ``modules``, answering between two of them whoever waits; return False once the other side is gone.
+
+        After an import that fails, or starts a thread, nothing more is imported and no kernel is forked: whoever asks
+        is told so, and starts one the standard way. The kernels that live go on.
+        """
+        for name in modules:
+            if not self.answer(0):
+                return False
+            try:
+                preload((name,))
+            except Exception:  # noqa: BLE001 - somebody else's module; the kernels that live must not die of it
+                traceback.print_exc()
+                self._unsafe = f"{name} could not be imported"
+                break
+        return True
 
     def serve(self) -> None:
         """Fork on request and tell of every end, until the other side is gone."""
-        while True:
-            for descriptor, _ in self._poll.poll():
-                if descriptor in self._kernels:
-                    self._reap(descriptor)
-                elif descriptor == self._parent or not self._take():
-                    self._kill_all()
-                    return
+        while self.answer(None):
+            pass
+
+    def answer(self, milliseconds: int | None) -> bool:
+        """Take what has come within that time (None: wait for it); return False once the other side is gone."""
+        for descriptor, _ in self._poll.poll(milliseconds):
+            if descriptor in self._kernels:
+                self._reap(descriptor)
+            elif descriptor == self._parent or not self._take():
+                self._kill_all()
+                return False
+        return True
 
     def _take(self) -> bool:
         data, descriptors = receive(self._control, 4)
@@ -87,6 +125,8 @@ class _Zygote:
 
     def _fork(self, request: dict[str, Any], answer: socket.socket, streams: list[int]) -> None:
         try:
+            if self._unsafe:
+                raise OSError(self._unsafe)
             pid = _fork_process()
         except OSError as error:
             with contextlib.suppress(OSError), answer:
@@ -154,8 +194,9 @@ def preload(modules: Sequence[str]) -> None:
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # or the debugger warns on importing it
     gc.disable()
     with stand_in.shell():
-        lean.import_jsonschema()
         for name in modules:
+            if name == "scrapbook":  # it takes nbformat along, and that jsonschema
+                lean.import_jsonschema()
             try:
                 importlib.import_module(name)
             except ModuleNotFoundError as error:
@@ -164,23 +205,27 @@ def preload(modules: Sequence[str]) -> None:
     if threading.active_count() != 1:
         names = ", ".join(thread.name for thread in threading.enumerate())
         raise RuntimeError(f"an import started a thread ({names}): a fork of this process would not be safe")
-    gc.enable()
-    gc.collect()
     gc.freeze()  # so that no collection in a kernel touches, and thereby copies, what all of them share
+    gc.enable()
 
 
-def main(descriptor: int, parent: int, *, leash: bool) -> None:
-    """Serve the process ``parent`` until it is gone; on a ``leash`` this one dies with it even while importing."""
+def main(descriptor: int, parent: int, *, leash: bool, modules: Sequence[str]) -> None:
+    """Import what the runbook needs, then ``modules``, and serve the process ``parent`` until it is gone.
+
+    On a ``leash`` this process dies with it even while importing.
+    """
     if leash:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return
     sys.path[:] = [entry for entry in sys.path if entry not in {"", str(Path.cwd())}]  # as ipykernel's launcher does
     zygote = _Zygote(socket.socket(fileno=descriptor))
-    preload(MODULES)
-    zygote.serve()
+    preload(RUNBOOK)
+    if zygote.prepare(modules):
+        zygote.serve()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), leash=sys.argv[3] == "leash")
+    extent = {"runbook": LATER, "stack": LATER + STACK}[sys.argv[4]]
+    main(int(sys.argv[1]), int(sys.argv[2]), leash=sys.argv[3] == "leash", modules=extent)
     os._exit(0)  # what it imported has nothing to tidy up: the kernels did

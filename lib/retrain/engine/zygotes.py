@@ -20,6 +20,7 @@ __all__ = ["ForkedKernel", "adopt", "close", "prestart", "request", "supported"]
 # Read by libraries while they are imported: a kernel that wants other values needs a zygote of its own.
 _IMPORT_TIME = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_", "ARROW_", "MPL", "IPYTHON", "SNOWFLAKE_", "XDG_", "LC_")
 _IMPORT_TIME_NAMES = {"HOME", "LANG", "PATH"}
+_SET_BY_IMPORTS = {("ARROW_DEFAULT_MEMORY_POOL", "system")}  # by the connector's: here as in the zygote
 _EXIT_SECONDS = 1.0
 
 Key = tuple[tuple[str, str], ...]
@@ -86,14 +87,14 @@ class ForkedKernel:
 
 
 class _Zygote:
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, stack: bool) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             # The kernel sends the death signal when the *thread* that started a child ends: only the main one may.
             leash = "leash" if threading.current_thread() is threading.main_thread() else "free"
-            command = [sys.executable, "-m", "retrain.engine.zygote", str(theirs.fileno()), str(os.getpid()), leash]
+            told = [str(theirs.fileno()), str(os.getpid()), leash, "stack" if stack else "runbook"]
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
-                command,
+                [sys.executable, "-m", "retrain.engine.zygote", *told],
                 pass_fds=[theirs.fileno()],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
@@ -117,13 +118,12 @@ class _Zygote:
     def exit_code(self) -> int | None:
         return self._process.poll()
 
-    def close(self) -> None:
+    def kill(self) -> None:
         self._control.close()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:  # still importing: it would see the end of the socket only afterwards
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()  # it holds nothing that would have to be put away; its kernels die with it
+
+    def wait(self) -> None:
+        self._process.wait()
 
 
 _zygotes: dict[Key, _Zygote] = {}
@@ -136,13 +136,14 @@ def supported() -> bool:
     return sys.platform == "linux" and os.environ.get("RETRAIN_WARM_KERNELS", "on") != "off"
 
 
-def prestart() -> None:
+def prestart(*, stack: bool = True) -> None:
     """Start the zygote for this process's environment now, so that its imports run beside what comes next.
 
-    Returns at once; a second call does nothing; where kernels cannot be forked neither does the first.
+    ``stack`` is False where nothing but the runbook's own notebooks will run: they do without pandas. Returns at once;
+    a second call does nothing; where kernels cannot be forked neither does the first.
     """
     if supported():
-        _zygote(os.environ)
+        _zygote(os.environ, stack=stack)
 
 
 def request(body: Mapping[str, Any], stdout: int, stderr: int) -> socket.socket | None:
@@ -177,30 +178,40 @@ def close() -> None:
     """End all zygotes of this process, and with them their kernels."""
     with _lock:
         for zygote in _zygotes.values():
-            zygote.close()
+            zygote.kill()
+        for zygote in _zygotes.values():
+            zygote.wait()
         _zygotes.clear()
 
 
-def _zygote(environment: Mapping[str, str]) -> _Zygote | None:
+def _leave() -> None:
+    """At this process's end: not to wait until the system has taken back a zygote's memory."""
+    for zygote in _zygotes.values():
+        zygote.kill()
+
+
+def _zygote(environment: Mapping[str, str], *, stack: bool = True) -> _Zygote | None:
     key = _key(environment)
     with _lock:
         zygote = _zygotes.get(key)
         code = None if zygote is None else zygote.exit_code()
         if zygote is not None and code is not None:
-            _zygotes.pop(key).close()
+            _zygotes.pop(key).kill()
             zygote = None
             if code > 0:
                 _broken.add(key)  # its imports failed, and said so: they would again
         if key in _broken:
             return None
         if zygote is None:
-            zygote = _zygotes[key] = _Zygote(environment)
+            zygote = _zygotes[key] = _Zygote(environment, stack=stack)
         return zygote
 
 
 def _key(environment: Mapping[str, str]) -> Key:
     names = (name for name in environment if name.startswith(_IMPORT_TIME) or name in _IMPORT_TIME_NAMES)
-    return tuple((name, environment[name]) for name in sorted(names))
+    return tuple(
+        (name, environment[name]) for name in sorted(names) if (name, environment[name]) not in _SET_BY_IMPORTS
+    )
 
 
 def _ready(descriptor: int, seconds: float | None) -> bool:
@@ -214,6 +225,6 @@ def _forget() -> None:
     _zygotes.clear()
 
 
-atexit.register(close)
+atexit.register(_leave)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

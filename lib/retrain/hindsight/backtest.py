@@ -16,12 +16,10 @@ from typing import NamedTuple
 from retrain import runbook
 from retrain.checks import Instant, Model, Verdict
 from retrain.hindsight.flips import UNKNOWN, Flip, Policies, decided_under, flips_of, gathered_otherwise, not_known
-from retrain.hindsight.replay import Recorded, RunFacts, facts_of
-from retrain.pictures import Picture
-from retrain.record import records
+from retrain.hindsight.replay import Recorded, RunFacts, told_runs
 from retrain.settings import Settings
 
-__all__ = ["ACTS", "Backtest", "Count", "RunTold", "backtest", "picture", "print_backtest"]
+__all__ = ["ACTS", "Backtest", "Count", "RunTold", "backtest"]
 
 ACTS: Mapping[str, tuple[str, str]] = MappingProxyType({
     "triggered": ("when_to_retrain", "retrain"),
@@ -103,7 +101,7 @@ def backtest(source: str | Path | Iterable[RunFacts], settings: Settings, *, sin
 
 def _runs_of(source: str | Path | Iterable[RunFacts], since: datetime | None) -> Iterator[RunFacts]:
     if isinstance(source, str | Path):
-        source = (facts_of(folder) for folder in reversed([*records.runs(source)]))
+        source = told_runs(source, oldest_first=True)
     return (run for run in source if since is None or (run.at is not None and run.at >= since))
 
 
@@ -189,69 +187,3 @@ def _history(judged: Sequence[_Judged]) -> list[str]:
             turned.add(run.told.model)
     rest = "rest on what was trained and promoted then, not on what the other policy would have done"
     return [f"the facts of {after:,} runs after the first that goes another way {rest}"] if after else []
-
-
-def picture(found: Backtest) -> Picture:
-    """Draw what was and would have been triggered, promoted and rolled back, and when decisions flip."""
-    from retrain.hindsight.curves import drawn, panels
-
-    figure, (upper, lower) = panels("What was done, and what the other policy would have done", "Decisions that flip")
-    names = [count.what for count in found.counts]
-    columns = (("recorded", "recorded"), ("other policy", "other_policy"), ("unknown", "unknown"))
-    for place, (label, field) in enumerate(columns):
-        values = [getattr(count, field) for count in found.counts]
-        bars = upper.bar([x + (place - 1) * 0.27 for x in range(len(names))], values, width=0.25, label=label)
-        upper.bar_label(bars, fontsize=7)
-    upper.set_xticks(range(len(names)), names)
-    upper.set_ylabel("runs")
-    upper.margins(y=0.15)
-    sections = [
-        section.name for section in runbook.SECTIONS if any(flip.section == section.name for flip in found.flips)
-    ]
-    for place, name in enumerate(sections):
-        moments = [flip.at.timestamp() / 86_400 for flip in found.flips if flip.section == name and flip.at is not None]
-        lower.plot(moments, [place] * len(moments), "|", markersize=10)
-    lower.set_yticks(range(len(sections)), [name.replace("_", " ") for name in sections])
-    lower.xaxis_date()  # days since 1970, as matplotlib counts them
-    lower.tick_params(axis="x", rotation=20)
-    return drawn(figure, _sentence(found))
-
-
-def print_backtest(found: Backtest, *, shown: int = 20) -> None:
-    """Print the counts, the first ``shown`` flips and how many more there are, and what to keep in mind."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Column, Table
-
-    console = Console(highlight=False)
-    counts = Table("runs that", "recorded", "other policy", "unknown", box=None)
-    for count in found.counts:
-        counts.add_row(count.what, f"{count.recorded:,}", f"{count.other_policy:,}", f"{count.unknown:,}")
-    flips = Table(Column("run", no_wrap=True), "section", "then", "other policy", "check", "because", box=None)
-    for flip in found.flips[:shown]:
-        checks = ", ".join(f"{check.name} {check.before} → {check.after}" for check in flip.checks)
-        because = ", ".join(flip.changes) if flip.by_policy else "the rules of today differ, not the policy"
-        cells = (flip.run_id, flip.section, flip.before, flip.after, checks, because)
-        flips.add_row(*(escape(cell) for cell in cells))
-    console.print(_sentence(found))
-    if found.runs:
-        console.print(counts)
-    if flips.row_count:
-        console.print(flips)
-    if len(found.flips) > shown:
-        console.print(f"showing {shown} of {len(found.flips):,}")
-    for caveat in found.caveats:
-        console.print(f"mind: {escape(caveat)}")
-
-
-def _sentence(found: Backtest) -> str:
-    if not found.verdicts:
-        return "There are no past facts to decide on."
-    counts = "; ".join(
-        f"{count.what}: {count.recorded:,} recorded, {count.other_policy:,} under the other policy"
-        + (f", {count.unknown:,} unknown" if count.unknown else "")
-        for count in found.counts
-    )
-    turned = len(found.changed_runs)
-    flips = f"{len(found.flips):,} of {found.verdicts:,} verdicts in {found.runs:,} runs flip"
-    return f"{flips}, and {turned:,} runs go another way. {counts}."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from retrain import runbook
 from retrain.checks import Instant, Model, Verdict
 from retrain.errors import UsageError
-from retrain.hindsight.replay import MISSING, RELATED, Recorded, RunFacts, decided, policy_of
+from retrain.hindsight.differences import MISSING
+from retrain.hindsight.replay import RELATED, Recorded, RunFacts, decided, policy_of
 from retrain.settings import Settings
 
 __all__ = [
@@ -31,10 +33,12 @@ Policies = Mapping[str, dict[str, Any]]
 """Each section's policy as JSON, by the section's name."""
 
 GATHERED: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "when_to_retrain": ("f1_window_days", "drift_window_days"),
+    "when_to_retrain": ("f1_window_days", "label_delay_days", "drift_window_days", "hysteresis_share"),
     "prerequisites": ("quality_window_hours", "blocking_severities"),
     "training": ("model_type", "data_version", "extra_body", "deadline_minutes"),
-    "staging_smoke_tests": ("sample_predictions", "sample_window_days", "concurrency", "warm_up_requests"),
+    "staging_smoke_tests": (
+        "sample_predictions", "prove_p99", "batch_rows", "sample_window_days", "concurrency", "warm_up_requests",
+    ),
     "blue_green_deployment": ("observe_seconds",),
     "rollback": ("observe_seconds",),
     "if_retraining_fails": ("incident_severity",),
@@ -72,22 +76,47 @@ def decided_under(recorded: Recorded, settings: Settings, *, run_id: str) -> Ver
     """Decide again; None for the page that sums up the run, and for the related runbooks, which have no policy here."""
     if recorded.section == runbook.LAST or recorded.section in RELATED:
         return None
-    policy = settings.policy(recorded.section)
     try:
-        return decided(recorded._replace(facts=_as_far_as(recorded, policy)), policy)
-    except ValueError as error:
+        return _decided_with(recorded, settings.policy(recorded.section))
+    except (ValueError, ArithmeticError) as error:
         told = " ".join(str(error).split())
-        raise UsageError(f"{run_id}: the recorded facts of {recorded.section} do not read: {told}") from error
+        raise UsageError(f"{run_id}: {recorded.section} cannot be decided again: {told}") from error
 
 
-def _as_far_as(recorded: Recorded, policy: Any) -> dict[str, Any]:
-    """Return the facts that the policy would have waited for: a shorter watch sees fewer windows."""
+def _decided_with(recorded: Recorded, policy: Any) -> Verdict:
+    for facts in _looks(recorded, policy):
+        verdict = decided(recorded._replace(facts=facts), policy)
+        if verdict.outcome != "watching":
+            break
+    return verdict
+
+
+def _looks(recorded: Recorded, policy: Any) -> Iterator[dict[str, Any]]:
+    """Yield the facts that the policy would have decided on: a shorter watch ends earlier, and may then be extended.
+
+    Windows are taken as they were at the end of the watch: how late each came is not in the facts.
+    """
     facts = recorded.facts
-    if recorded.section != "post_deploy_monitoring" or not facts.get("swapped_at") or not facts.get("windows"):
-        return facts
-    end = datetime.fromisoformat(facts["swapped_at"]) + timedelta(minutes=policy.watch_minutes)
-    seen = [window for window in facts["windows"] if datetime.fromisoformat(window["window_end"]) <= end]
-    return facts if len(seen) == len(facts["windows"]) else {**facts, "windows": seen}
+    if (
+        recorded.section != "post_deploy_monitoring"
+        or not facts.get("swapped_at")
+        or not _ends_earlier(recorded, policy)
+    ):
+        yield facts
+        return
+    since, windows = datetime.fromisoformat(facts["swapped_at"]), facts.get("windows") or []
+    ends = [(datetime.fromisoformat(window["window_end"]) - since) / timedelta(minutes=1) for window in windows]
+    over, until = policy.watch_minutes, policy.watch_minutes + policy.extension_minutes
+    looks = {end for end in (*ends, until) if over <= end <= min(until, facts["watched_minutes"])}
+    for look in sorted({over, *looks}):
+        seen = [window for window, end in zip(windows, ends, strict=True) if end <= look]
+        yield {**facts, "watched_minutes": look, "windows": seen}
+
+
+def _ends_earlier(recorded: Recorded, policy: Any) -> bool:
+    then, watched = policy_of(recorded), recorded.facts.get("watched_minutes")
+    same = (then.watch_minutes, then.extension_minutes) == (policy.watch_minutes, policy.extension_minutes)
+    return watched is not None and not same and policy.watch_minutes < watched
 
 
 def not_known(old: Recorded, new: Verdict) -> bool:
@@ -118,7 +147,7 @@ def flips_of(run: RunFacts, made: Sequence[Verdict | None], other: Policies, pas
                 before=recorded.outcome,
                 after=UNKNOWN if unknown else verdict.outcome,
                 checks=_flipped_checks(recorded, verdict),
-                changes=_changes(recorded, other[recorded.section]),
+                changes=_changes(recorded, other[recorded.section], verdict),
                 by_policy=decided(recorded).outcome == recorded.outcome,
                 reached=place <= passed + unknown,
                 sentence=verdict.sentence,
@@ -144,10 +173,18 @@ def _flipped_checks(recorded: Recorded, verdict: Verdict) -> tuple[FlippedCheck,
     )
 
 
-def _changes(recorded: Recorded, other: dict[str, Any]) -> tuple[str, ...]:
-    """Name the parameters of the section that the other policy sets otherwise."""
-    then = policy_of(recorded).model_dump(mode="json")
-    return tuple(f"{name}: {then[name]} → {value}" for name, value in other.items() if then[name] != value)
+def _changes(recorded: Recorded, other: dict[str, Any], verdict: Verdict) -> tuple[str, ...]:
+    """Name the parameters that the other policy sets otherwise: those that alone bring this outcome, if any does."""
+    then = policy_of(recorded)
+    before = then.model_dump(mode="json")
+    changed = {name: value for name, value in other.items() if before[name] != value}
+    alone = [name for name in changed if len(changed) > 1 and _brings(recorded, then, {name: changed[name]}, verdict)]
+    return tuple(f"{name}: {before[name]} → {changed[name]}" for name in alone or changed)
+
+
+def _brings(recorded: Recorded, then: Any, change: dict[str, Any], verdict: Verdict) -> bool:
+    policy = type(then).model_validate_json(json.dumps({**then.model_dump(mode="json"), **change}))
+    return _decided_with(recorded, policy).outcome == verdict.outcome
 
 
 def gathered_otherwise(run: RunFacts, other: Policies) -> set[str]:

@@ -10,6 +10,7 @@ import functools
 import importlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -18,13 +19,12 @@ from typing import Any, Literal, NamedTuple
 from retrain import runbook
 from retrain.checks import Model, Verdict
 from retrain.errors import UsageError, nearest
+from retrain.hindsight.differences import Difference, differences
 from retrain.record import records
 from retrain.record.records import RunFolder
 
 __all__ = [
-    "MISSING",
     "RELATED",
-    "Difference",
     "Recorded",
     "Replayed",
     "ReplayedAll",
@@ -33,16 +33,13 @@ __all__ = [
     "decided",
     "facts_of",
     "policy_of",
-    "print_replay",
     "replay",
     "replay_all",
     "room",
+    "told_runs",
 ]
 
 Result = Literal["identical", "different", "empty"]
-
-MISSING = "(missing)"
-"""Stands in a difference where one side has nothing at all; null stays null."""
 
 RELATED = ("model_drift", "data_quality")
 """The runbooks that the runbook links to: notebooks of their own, whose verdicts are recorded too."""
@@ -67,28 +64,25 @@ class Recorded(NamedTuple):
 
 
 class RunFacts(NamedTuple):
-    """A run's verdicts in the order they were reached, and its instant on the environment's clock (None: not told)."""
+    """A run's verdicts in the order they were reached, and its instant on the environment's clock (None: not told).
+
+    ``version`` is the release that recorded it.
+    """
 
     run_id: str
     model: str
     at: datetime | None
     verdicts: tuple[Recorded, ...]
-
-
-class Difference(Model):
-    """One place in which the verdict of today differs: a path such as ``checks.0.status``, and both values as JSON."""
-
-    path: str
-    recorded: Any
-    recomputed: Any
+    version: str | None = None
 
 
 class ReplayedVerdict(Model):
-    """One verdict made again. No differences: identical."""
+    """One verdict made again. No differences: identical. ``decides_otherwise``: not only a word differs."""
 
     section: str
     attempt: int
     outcome: str
+    decides_otherwise: bool = False
     differences: tuple[Difference, ...] = ()
 
 
@@ -98,6 +92,7 @@ class Replayed(Model):
     run_id: str
     model: str
     status: Result
+    recorded_by: str | None = None
     verdicts: tuple[ReplayedVerdict, ...] = ()
 
     @property
@@ -121,27 +116,44 @@ class ReplayedAll(Model):
 
 def replay(folder: RunFolder) -> Replayed:
     """Decide everything again that ``folder`` recorded, and say where a verdict differs. Damage raises LedgerError."""
-    told = facts_of(folder)
-    verdicts = tuple(_replayed(recorded) for recorded in told.verdicts)
-    return Replayed(run_id=told.run_id, model=told.model, status=_status(verdicts), verdicts=verdicts)
+    return _replayed_run(facts_of(folder))
+
+
+def _replayed_run(told: RunFacts) -> Replayed:
+    verdicts = tuple(_replayed_verdict(recorded) for recorded in told.verdicts)
+    status = _status(verdicts)
+    return Replayed(run_id=told.run_id, model=told.model, status=status, recorded_by=told.version, verdicts=verdicts)
 
 
 def replay_all(root: str | Path, model: str | None = None) -> ReplayedAll:
     """Replay every run below ``root``, of one model or of all, newest first."""
-    runs = tuple(replay(folder) for folder in records.runs(root, model))
+    runs = tuple(_replayed_run(told) for told in told_runs(root, model))
     verdicts = [verdict for run in runs for verdict in run.verdicts]
     return ReplayedAll(status=_status(verdicts), verdicts=len(verdicts), runs=runs)
 
 
+def told_runs(root: str | Path, model: str | None = None, *, oldest_first: bool = False) -> Iterator[RunFacts]:
+    """Yield what each run below ``root`` recorded, newest first unless told otherwise. No more than one is kept."""
+    folders: Iterable[RunFolder] = (replace(folder, seal=None) for folder in records.runs(root, model))
+    for folder in _from_the_end([*folders]) if oldest_first else folders:
+        yield facts_of(folder)
+        folder.chain.forget()
+
+
+def _from_the_end(folders: list[RunFolder]) -> Iterator[RunFolder]:
+    while folders:
+        yield folders.pop()
+
+
 def facts_of(folder: RunFolder) -> RunFacts:
     """Return what ``folder`` recorded of each verdict. An entry that does not read, or is missing, is an error."""
-    bodies, opened = folder.bodies("verdict"), folder.opened.get("now")
+    bodies, opened = folder.bodies("verdict"), folder.opened
     try:
-        at = datetime.fromisoformat(opened) if opened else None
+        at = datetime.fromisoformat(opened["now"]) if opened.get("now") else None
         verdicts = tuple(_recorded(body) for body in bodies)
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder.path}: an entry does not hold facts, policy and verdict ({error!r})") from error
-    return RunFacts(folder.run_id, folder.model, at, verdicts)
+    return RunFacts(folder.run_id, folder.model, at, verdicts, opened.get("retrain"))
 
 
 def decided(recorded: Recorded, policy: Any = None) -> Verdict:
@@ -176,58 +188,20 @@ def room(section: str) -> ModuleType:
     return importlib.import_module(f"{package}.{section}")
 
 
-def print_replay(replayed: Replayed | ReplayedAll) -> None:
-    """Print every difference, and one line that says what was replayed."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    runs = replayed.runs if isinstance(replayed, ReplayedAll) else (replayed,)
-    console = Console(highlight=False, soft_wrap=True)
-    for run in runs:
-        for verdict in run.verdicts:
-            for difference in verdict.differences:
-                console.print(f"[bold]{run.run_id}[/] {escape(verdict.section)} {escape(difference.path)}")
-                console.print(f"  recorded  {escape(str(difference.recorded))}")
-                console.print(f"  today     {escape(str(difference.recomputed))}")
-    console.print(_said(replayed.status, runs))
-
-
-def _said(status: Result, runs: Iterable[Replayed]) -> str:
-    told = list(runs)
-    verdicts = [verdict for run in told for verdict in run.verdicts]
-    different = sum(bool(verdict.differences) for verdict in verdicts)
-    empty = sum(run.status == "empty" for run in told)
-    without = f"; {empty:,} of the runs hold no verdict" if empty else ""
-    return f"{status}: {len(verdicts):,} verdicts of {len(told):,} runs, {different:,} of them different{without}"
-
-
-def _replayed(recorded: Recorded) -> ReplayedVerdict:
+def _replayed_verdict(recorded: Recorded) -> ReplayedVerdict:
     try:
         today = decided(recorded).model_dump(mode="json")
-        differences = tuple(_differences("", recorded.verdict, today))
+        found = tuple(differences(recorded.verdict, today))
     except (ValueError, ArithmeticError, UsageError) as error:
         told = " ".join(str(error).split())
-        differences = (Difference(path="", recorded=recorded.outcome, recomputed=f"cannot be decided again: {told}"),)
+        found = (Difference(path="", recorded=recorded.outcome, recomputed=f"cannot be decided again: {told}"),)
     return ReplayedVerdict(
-        section=recorded.section, attempt=recorded.attempt, outcome=recorded.outcome, differences=differences
+        section=recorded.section,
+        attempt=recorded.attempt,
+        outcome=recorded.outcome,
+        decides_otherwise=any(difference.decides for difference in found),
+        differences=found,
     )
-
-
-def _differences(path: str, recorded: Any, today: Any) -> Iterator[Difference]:
-    """Walk both values together; a name or an item that one side lacks is a difference, null is a value."""
-    if isinstance(recorded, dict) and isinstance(today, dict):
-        for name in dict.fromkeys((*recorded, *today)):
-            yield from _differences(_under(path, name), recorded.get(name, MISSING), today.get(name, MISSING))
-    elif isinstance(recorded, list) and isinstance(today, list):
-        for place in range(max(len(recorded), len(today))):
-            here, there = (side[place] if place < len(side) else MISSING for side in (recorded, today))
-            yield from _differences(_under(path, place), here, there)
-    elif type(recorded) is not type(today) or recorded != today:
-        yield Difference(path=path, recorded=recorded, recomputed=today)
-
-
-def _under(path: str, name: object) -> str:
-    return f"{path}.{name}" if path else str(name)
 
 
 def _status(verdicts: Iterable[ReplayedVerdict]) -> Result:

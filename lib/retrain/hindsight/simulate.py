@@ -13,9 +13,11 @@ from pydantic import Field
 
 from retrain.checks import Figure, Model, exact
 from retrain.errors import UsageError
+from retrain.hindsight.choices import SampleChoice, WatchChoice, sample_choices, watch_choices
 from retrain.hindsight.traffic import Traffic, Watched, draw_scores, draw_watch, judge_gate, judge_watch, windows_of
-from retrain.pictures import Picture
 from retrain.settings import Settings
+from retrain.statistics.false_drift import Histogram, false_drift_a_year
+from retrain.statistics.false_triggers import false_retrainings_a_year
 from retrain.statistics.intervals import wilson
 from retrain.statistics.operating import false_drift_triggers, false_f1_triggers
 
@@ -25,19 +27,21 @@ if TYPE_CHECKING:
     from retrain.sections.when_to_retrain import Policy as Triggers
     from retrain.statistics.operating import Counts
 
-__all__ = ["Curve", "Point", "Row", "Simulated", "picture", "print_simulation", "simulate"]
+__all__ = ["Curve", "Point", "Row", "Simulated", "simulate"]
 
 DROPS = (0.0, 0.05, 0.1, 0.15, 0.2)
 SLOW_SHARES = (0.02, 0.05)
 GATE_DROPS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08, 0.1)
-VOLUMES = (0.125, 0.25, 0.5, 1.0, 2.0)
+LABELS_A_DAY = (50, 100, 200, 500, 1000, 3000)
+"""Where the curve of false retrainings is worked out, beside the team's own volume."""
 
 ASSUMED = (
     "rows are independent of one another; real traffic comes in bursts and has days and weeks",
     "the baseline F1 is taken as the truth; what it was measured on has an error of its own",
     "a model with a lower F1 has precision and recall lower by one factor",
     "the gate's AUC-ROC and latency rows are taken as passed, and two models' errors as independent",
-    "after a false retraining the windows of F1 and drift begin anew; scheduled retrainings are left out",
+    "after a false retraining the windows of F1 and drift begin anew; the stated rate by drift has a full window",
+    "scheduled retrainings and hysteresis are left out",
     "drift is looked at once a day, in features independent of one another",
 )
 
@@ -54,13 +58,17 @@ class Row(Model):
 
 
 class Curve(Model):
-    """The share of runs that were rolled back by the end of each window, for one state of the new version."""
+    """The share of runs that were rolled back by the end of each window, for one state of the new version.
+
+    ``extended`` is the share that was watched beyond the policy's minutes, ``inconclusive`` what was open even then.
+    """
 
     drop: float
     slow_share: float
     minutes: tuple[float, ...]
     rolled_back: tuple[float, ...]
     median_minutes: Figure
+    extended: float
     inconclusive: float
 
 
@@ -81,6 +89,8 @@ class Simulated(Model):
     watch: tuple[Curve, ...]
     gate: tuple[Point, ...]
     retrainings: tuple[Point, ...]
+    watch_choices: tuple[WatchChoice, ...]
+    sample_choices: tuple[SampleChoice, ...]
     assumed: tuple[str, ...] = Field(ASSUMED)
 
 
@@ -105,6 +115,8 @@ def simulate(settings: Settings, traffic: Traffic, *, seed: int = 0, runs: int =
         watch=watch,
         gate=gate,
         retrainings=retrainings,
+        watch_choices=watch_choices(rng, settings.post_deploy_monitoring, traffic, runs=runs),
+        sample_choices=sample_choices(settings.staging_smoke_tests),
     )
 
 
@@ -119,13 +131,13 @@ def _curve(
 ) -> Curve:
     import numpy
 
-    policy = settings.post_deploy_monitoring
+    policy, windows = settings.post_deploy_monitoring, windows_of(settings.post_deploy_monitoring, traffic)
     rows, slow, requests = draw_watch(rng, policy, traffic, runs=runs, drop=drop, slow_share=slow_share)
-    watched = judge_watch(policy, baseline=traffic.baseline, rows=rows, slow=slow, requests=requests)
-    rolled_back = _rolled_back(watched, windows_of(policy, traffic), also_open=policy.on_inconclusive == "roll_back")
-    windows = numpy.arange(1, windows_of(policy, traffic) + 1)
-    by_window = [float(((rolled_back > 0) & (rolled_back <= window)).mean()) for window in windows]
-    minutes = [float(window) * traffic.window_minutes for window in windows]
+    watched = judge_watch(policy, baseline=traffic.baseline, rows=rows, slow=slow, requests=requests, windows=windows)
+    rolled_back = _rolled_back(watched, also_open=policy.on_inconclusive == "roll_back")
+    every = numpy.arange(1, rows.shape[1] + 1)
+    by_window = [float(((rolled_back > 0) & (rolled_back <= window)).mean()) for window in every]
+    minutes = [float(window) * traffic.window_minutes for window in every]
     median = next((minute for minute, share in zip(minutes, by_window, strict=True) if share >= 0.5), None)
     return Curve(
         drop=drop,
@@ -133,15 +145,16 @@ def _curve(
         minutes=tuple(minutes),
         rolled_back=tuple(by_window),
         median_minutes=median,
+        extended=float(((watched.ended > windows) & ((watched.seen == 0) | (watched.seen > windows))).mean()),
         inconclusive=float(watched.inconclusive.mean()),
     )
 
 
-def _rolled_back(watched: Watched, windows: int, *, also_open: bool) -> Counts:
+def _rolled_back(watched: Watched, *, also_open: bool) -> Counts:
     """Return the window of each roll back; what stays open is rolled back in the end where the policy says so."""
     import numpy
 
-    return numpy.where(watched.inconclusive, windows, watched.seen) if also_open else watched.seen
+    return numpy.where(watched.inconclusive, watched.ended, watched.seen) if also_open else watched.seen
 
 
 def _watch_rows(watch: Sequence[Curve], runs: int) -> list[Row]:
@@ -191,7 +204,7 @@ def _retrainings(
 ) -> tuple[tuple[Point, ...], list[Row]]:
     daily = traffic.requests_per_minute * 1440
     labels = traffic.labels_per_day or daily * traffic.labelled_share
-    found = {volume: _by_f1(rng, policy, traffic, years, labels * volume) for volume in VOLUMES}
+    found = {each: _by_f1(rng, policy, traffic, years, each) for each in sorted({labels, *LABELS_A_DAY})}
     by_drift = false_drift_triggers(
         rng,
         runs=years,
@@ -206,9 +219,47 @@ def _retrainings(
         ceiling=policy.psi_ceiling,
         by_maximum=policy.psi_aggregate == "max",
     )
-    points = tuple(Point(x=labels * volume, y=float(each.mean())) for volume, each in found.items())
-    told = f"by F1, at {labels:,.0f} labels a day"
-    return points, [_a_year(told, found[1.0]), _a_year("by drift", by_drift)]
+    points = tuple(Point(x=each, y=float(counts.mean())) for each, counts in found.items())
+    by_f1, drift = f"by F1, at {labels:,.0f} labels a day", f"by drift, at {traffic.rows_per_day or daily:,} rows a day"
+    return points, [
+        _stated(by_f1, _stated_by_f1(policy, traffic, labels)),
+        _a_year(f"{by_f1}, simulated", found[labels]),
+        _stated(drift, _stated_by_drift(policy, traffic)),
+        _a_year(f"{drift}, simulated", by_drift),
+    ]
+
+
+def _stated(what: str, value: float | None) -> Row:
+    return Row(about="triggers", what=f"false retrainings {what}", value=value, unit="a year")
+
+
+def _stated_by_drift(policy: Triggers, traffic: Traffic) -> float:
+    """Return what the trigger itself states: ten bins a feature, and an empty one for NULL."""
+    rows = (traffic.rows_per_day or traffic.requests_per_minute * 1440) * policy.drift_window_days
+    if min(rows, traffic.reference_rows) < policy.psi_minimum_rows:
+        return 0.0
+    return false_drift_a_year(
+        [Histogram(11, traffic.reference_rows, rows)] * traffic.features,
+        ceiling=policy.psi_ceiling,
+        by_maximum=policy.psi_aggregate == "max",
+        window_days=policy.drift_window_days,
+    )
+
+
+def _stated_by_f1(policy: Triggers, traffic: Traffic, labels: float) -> float | None:
+    """Return what the trigger itself states of its false retrainings at this traffic."""
+    shares, limit = traffic.shares(), exact(traffic.baseline) - exact(policy.f1_drop_tolerance)
+    if shares is None:
+        return None
+    return false_retrainings_a_year(
+        labels_a_day=labels,
+        shares=shares,
+        limit=float(limit),
+        window_days=policy.f1_window_days,
+        minimum_labels=policy.f1_minimum_labels,
+        rest_hours=policy.cooldown_hours,
+        looks_a_day=traffic.checks_per_day,
+    )
 
 
 def _by_f1(rng: numpy.random.Generator, policy: Triggers, traffic: Traffic, years: int, labels: float) -> Counts:
@@ -239,41 +290,3 @@ def _a_year(what: str, found: Counts) -> Row:
 def _share(about: str, what: str, value: float, runs: int) -> Row:
     low, high = wilson(round(value * runs), runs)
     return Row(about=about, what=what, value=value, unit="of runs", low=min(low, value), high=max(high, value))
-
-
-def picture(simulated: Simulated) -> Picture:
-    """Draw roll backs by minute, the gate's passes by true drop, and false retrainings by labels a day."""
-    from retrain.hindsight.curves import drawn, panels
-
-    figure, (watch, gate, trigger) = panels(
-        "The watch: share rolled back by minute",
-        "The gate: share that passes",
-        "Triggers: false retrainings a year, by F1",
-    )
-    for curve in simulated.watch:
-        spike = curve.slow_share != simulated.traffic.slow_share
-        label = f"{100 * curve.slow_share:g} % slow" if spike else f"F1 −{curve.drop:g}" if curve.drop else "healthy"
-        watch.plot(curve.minutes, curve.rolled_back, "--" if spike else "-", label=label)
-    watch.set_xlabel("minutes after the swap", fontsize=8)
-    gate.plot([point.x for point in simulated.gate], [point.y for point in simulated.gate], "o-", markersize=3)
-    gate.set_xlabel("true drop of the candidate's F1 against production", fontsize=8)
-    trigger.plot([p.x for p in simulated.retrainings], [p.y for p in simulated.retrainings], "o-", markersize=3)
-    trigger.set_xscale("log")
-    trigger.set_xlabel("labels a day", fontsize=8)
-    said = "; ".join(f"{row.what} {row.value:.3g} {row.unit}" for row in simulated.rows if row.value is not None)
-    return drawn(figure, f"{said}.")
-
-
-def print_simulation(simulated: Simulated) -> None:
-    """Print every characteristic with its interval, and what was assumed."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console, table = Console(highlight=False), Table("", "what", "value", "95 % interval", box=None)
-    for row in simulated.rows:
-        value = f"not within the watch ({row.unit})" if row.value is None else f"{row.value:.4g} {row.unit}"
-        between = "" if row.low is None or row.high is None else f"{row.low:.3g} – {row.high:.3g}"
-        table.add_row(row.about, escape(row.what), value, between)
-    console.print(table)
-    console.print(f"{simulated.runs:,} runs, seed {simulated.seed}. Assumed: {'; '.join(simulated.assumed)}.")

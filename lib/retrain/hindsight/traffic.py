@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import Field, model_validator
 
 from retrain.checks import Model, exact
-from retrain.judgement.watch import F1_CONCENTRATION, SLOW_SECONDS, SLOW_SHARE
+from retrain.judgement.watching import F1_CONCENTRATION, SLOW_SECONDS, SLOW_SHARE
 from retrain.sections.evaluation_gate import Policy as Gate
 from retrain.sections.post_deploy_monitoring import Policy as Watch
 from retrain.statistics.intervals import jaccard_of
@@ -78,12 +78,16 @@ class Traffic(Model):
 
 
 class Watched(NamedTuple):
-    """What became of each run: the window, from 1, in which it was rolled back (0: not), and what was not proved."""
+    """What became of each run: the window, from 1, in which it was rolled back (0: not), and what was not proved.
+
+    ``ended`` is the window after which the watch was over, where nothing was seen.
+    """
 
     f1_seen: Counts
     latency_seen: Counts
     f1_open: Flags
     latency_open: Flags
+    ended: Counts
 
     @property
     def seen(self) -> Counts:
@@ -100,16 +104,27 @@ class Watched(NamedTuple):
         return still_open
 
 
-def windows_of(policy: Watch, traffic: Traffic) -> int:
-    """Return how many whole windows the watch sees."""
-    return int(exact(policy.watch_minutes) // exact(traffic.window_minutes))
+class _Judged(NamedTuple):
+    """One metric: the window, from 1, in which it was seen (0: not), and whether it was open after each window."""
+
+    seen: Counts
+    still_open: Flags
+
+
+def windows_of(policy: Watch, traffic: Traffic, *, extended: bool = False) -> int:
+    """Return how many whole windows the watch sees, or would see at most where nothing can be concluded."""
+    minutes = exact(policy.watch_minutes) + (exact(policy.extension_minutes) if extended else 0)
+    return int(minutes // exact(traffic.window_minutes))
 
 
 def draw_watch(
     rng: numpy.random.Generator, policy: Watch, traffic: Traffic, *, runs: int, drop: float, slow_share: float
 ) -> tuple[Counts, Counts, int]:
-    """Draw labelled rows (runs × windows × 4), slow requests (runs × windows), and tell the requests of a window."""
-    shares, windows = traffic.shares(drop), windows_of(policy, traffic)
+    """Draw labelled rows (runs × windows × 4), slow requests (runs × windows), and tell the requests of a window.
+
+    There are windows for the whole watch and for its extension.
+    """
+    shares, windows = traffic.shares(drop), windows_of(policy, traffic, extended=True)
     if shares is None:
         raise ValueError(f"no model has an F1 of {traffic.f1 - drop:.3f} at this prevalence")
     requests = round(traffic.requests_per_minute * traffic.window_minutes)
@@ -118,23 +133,54 @@ def draw_watch(
     return rows, rng.binomial(requests, slow_share, size=(runs, windows)), requests
 
 
-def judge_watch(policy: Watch, *, baseline: float, rows: Counts, slow: Counts, requests: int) -> Watched:
-    """Judge every run as ``post_deploy_monitoring.decide`` would at the end of the watch."""
-    f1_seen, f1_open = _judge_f1(policy, baseline, rows)
-    latency_seen, latency_open = _judge_latency(policy, slow, requests)
-    return Watched(f1_seen, latency_seen, f1_open, latency_open)
+def judge_watch(
+    policy: Watch, *, baseline: float, rows: Counts, slow: Counts, requests: int, windows: int | None = None
+) -> Watched:
+    """Judge every run as ``post_deploy_monitoring.decide`` would at the end of the watch.
+
+    The watch has ``windows`` (all that were drawn, where that is None); those after it are seen only by runs in which
+    nothing could be concluded, until it can.
+    """
+    f1, latency = _judge_f1(policy, baseline, rows), _judge_latency(policy, slow, requests)
+    ended = _ended(f1, latency, windows or rows.shape[1], mendable=exact(baseline) > exact(policy.f1_drop_tolerance))
+    return Watched(
+        f1_seen=f1.seen * (f1.seen <= ended),
+        latency_seen=latency.seen * (latency.seen <= ended),
+        f1_open=_at(f1.still_open, ended),
+        latency_open=_at(latency.still_open, ended),
+        ended=ended,
+    )
 
 
-def _judge_f1(policy: Watch, baseline: float, rows: Counts) -> tuple[Counts, Flags]:
+def _ended(f1: _Judged, latency: _Judged, windows: int, *, mendable: bool) -> Counts:
+    """Return after which window each watch is over: the first from ``windows`` on with nothing open, else the last."""
+    import numpy
+
+    if not mendable:
+        return numpy.full(len(f1.seen), windows)
+    settled = ~(f1.still_open | latency.still_open)[:, windows - 1 :]
+    ended: Counts = windows - 1 + numpy.where(settled.any(axis=1), settled.argmax(axis=1) + 1, settled.shape[1])
+    return ended
+
+
+def _at(flags: Flags, window: Counts) -> Flags:
+    """Return each run's flag after its ``window``, from 1."""
+    import numpy
+
+    picked: Flags = numpy.take_along_axis(flags, window[:, None] - 1, axis=1)[:, 0]
+    return picked
+
+
+def _judge_f1(policy: Watch, baseline: float, rows: Counts) -> _Judged:
     import numpy
 
     limit = exact(baseline) - exact(policy.f1_drop_tolerance)
     if limit <= 0:
-        return numpy.zeros(len(rows), dtype=numpy.int64), numpy.ones(len(rows), dtype=bool)
+        return _Judged(numpy.zeros(len(rows), dtype=numpy.int64), numpy.ones(rows.shape[:2], dtype=bool))
     line = Fraction(limit)
     tp, bad = rows[..., 0], rows[..., 1] + rows[..., 2]
     events, all_bad = (tp + bad).cumsum(axis=1), bad.cumsum(axis=1)
-    thin = events[:, -1] < policy.minimum_events
+    thin = events < policy.minimum_events
     if policy.rule != "exact":
         f1 = 2 * tp / numpy.maximum(2 * tp + bad, 1)
         return _judge_in_a_row(policy, f1 < float(limit), tp + bad > 0, thin)
@@ -142,26 +188,26 @@ def _judge_f1(policy: Watch, baseline: float, rows: Counts) -> tuple[Counts, Fla
     acts = below.copy()
     alpha, ceiling = policy.false_rollback_rate / 2, 1.0 - jaccard_of(baseline)
     acts[below] = all_bad[below] >= acts_from(events[below], ceiling, alpha=alpha, concentration=F1_CONCENTRATION)
-    return first(acts), thin | below[:, -1]
+    return _Judged(first(acts), thin | below)
 
 
-def _judge_latency(policy: Watch, slow: Counts, requests: int) -> tuple[Counts, Flags]:
+def _judge_latency(policy: Watch, slow: Counts, requests: int) -> _Judged:
     import numpy
 
     every = requests * numpy.arange(1, slow.shape[1] + 1)
-    thin = numpy.full(len(slow), every[-1] < policy.minimum_requests)
+    thin = numpy.broadcast_to(every < policy.minimum_requests, slow.shape)
     if policy.rule != "exact" or policy.latency_p99_ceiling_seconds != SLOW_SECONDS:
         p99_is_slow = slow > requests - math.ceil(Fraction(99, 100) * requests)
         return _judge_in_a_row(policy, p99_is_slow, numpy.ones_like(p99_is_slow), thin)
     total = slow.cumsum(axis=1)
     fewest = acts_from(every, SLOW_SHARE, alpha=policy.false_rollback_rate / 2, concentration=SLOW_CONCENTRATION)
-    return first(total >= fewest), thin | (total[:, -1] * 100 >= every[-1])
+    return _Judged(first(total >= fewest), thin | (total * 100 >= every))
 
 
-def _judge_in_a_row(policy: Watch, bad: Flags, told: Flags, thin: Flags) -> tuple[Counts, Flags]:
+def _judge_in_a_row(policy: Watch, bad: Flags, told: Flags, thin: Flags) -> _Judged:
     needed = 1 if policy.rule == "literal" else policy.consecutive_windows
-    seen, row = first_in_a_row(bad, told, needed)
-    return seen, (told.sum(axis=1) < needed) | (row > 0) | thin
+    seen, rows = first_in_a_row(bad, told, needed)
+    return _Judged(seen, (told.cumsum(axis=1) < needed) | (rows > 0) | thin)
 
 
 def draw_scores(rng: numpy.random.Generator, traffic: Traffic, *, runs: int, drop: float) -> tuple[Counts, Counts]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from retrain.facts import Window
 from retrain.judgement.words import counted
 
-__all__ = ["Kept", "Tally", "f1_of_window", "is_f1_figure", "keep", "slow_of_window", "tally", "tp_fp_fn"]
+__all__ = ["Kept", "Tally", "f1_of_window", "is_f1_figure", "keep", "revised", "slow_of_window", "tally", "tp_fp_fn"]
 
 
 class Kept(NamedTuple):
@@ -47,14 +47,15 @@ class Tally(NamedTuple):
 def keep(windows: Sequence[Window], *, since: datetime | None, version: str | None) -> Kept:
     """Keep the windows of ``version`` that began at or after ``since``, each stretch of time once.
 
-    Of two rows for one start and version the later row counts. Of windows that overlap, the one that ends first does.
+    Of two rows for one start and version the one that was recorded last counts, and the later row where that is not
+    told. Of windows that overlap, the one that ends first does.
     Where nobody told the candidate's version, windows count by their time, as long as they name one version only.
     """
     if since is None:
         return Kept((), ("when the swap happened is not known, nor then which windows came after it",))
-    newest = {(window.window_start, window.version): window for window in windows}
+    newest = _newest(windows)
     notes = _note(len(windows) - len(newest), "repeated window", "only the last row counts")
-    whole = [window for window in newest.values() if window.window_end > window.window_start]
+    whole = [window for window in newest if window.window_end > window.window_start]
     notes += _note(len(newest) - len(whole), "window without a length", "left out")
     after = [window for window in whole if window.window_start >= since]
     notes += _note(len(whole) - len(after), "window from before the swap", "left out", "windows from before the swap")
@@ -104,6 +105,22 @@ def tally(windows: Iterable[Window]) -> list[Tally]:
         total = Tally(total.tp + counts[0], total.fp + counts[1], total.fn + counts[2], tn)
         sums.append(total)
     return sums
+
+
+def _newest(windows: Iterable[Window]) -> list[Window]:
+    newest: dict[tuple[datetime, str | None], Window] = {}
+    for window in windows:
+        known = newest.get((window.window_start, window.version))
+        times = (known.recorded_at, window.recorded_at) if known is not None else (None, None)
+        if times[0] is None or times[1] is None or times[1] >= times[0]:
+            newest[window.window_start, window.version] = window
+    return list(newest.values())
+
+
+def revised(before: Iterable[Window], now: Iterable[Window]) -> int:
+    """Return how many windows tell something else than they told ``before``: late labels, a row written again."""
+    told = {(window.window_start, window.version): window for window in _newest(before)}
+    return sum(window != told.get((window.window_start, window.version), window) for window in _newest(now))
 
 
 def _of_version(windows: list[Window], version: str | None) -> tuple[list[Window], tuple[str, ...]]:

@@ -15,16 +15,22 @@ One entry checked with nothing but openssl and sha256sum (an entry's file has on
     sha256sum $entry                                              # "previous" in the payload of the next entry
 """
 
-from retrain.ledger.chain import Chain, Head, find_head, read_head
-from retrain.ledger.entries import Entry, decode, encode, entry_file, sha256
-from retrain.ledger.heads import GitHead, HeadSink, StoreHead, agree, push_head
-from retrain.ledger.holders import Holder, here, lives
-from retrain.ledger.keys import PinnedKey, load_pinned, load_signer, make_key, pin, public_pem, save_pinned
-from retrain.ledger.problems import Busy, LedgerError, Malformed, Missing, StoreError, TakenOver
-from retrain.ledger.reports import EXIT_CODES, Finding, Report
-from retrain.ledger.runs import Run, approve, join_run, open_run, opening_of, resolve, resume_run, run_files, state
-from retrain.ledger.store import BucketStore, FolderStore, Store, open_store
-from retrain.ledger.verify import verify
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrain.ledger.chain import Chain, Head, find_head, read_head
+    from retrain.ledger.entries import Entry, decode, encode, entry_file, sha256
+    from retrain.ledger.heads import GitHead, HeadSink, StoreHead, agree, push_head
+    from retrain.ledger.holders import Holder, here, lives
+    from retrain.ledger.keys import PinnedKey, load_pinned, load_signer, make_key, pin, public_pem, save_pinned
+    from retrain.ledger.problems import Busy, LedgerError, Malformed, Missing, StoreError, TakenOver
+    from retrain.ledger.reports import EXIT_CODES, Finding, Report
+    from retrain.ledger.runs import Run, approve, join_run, open_run, opening_of, resolve, resume_run, run_files, state
+    from retrain.ledger.store import BucketStore, FolderStore, Store, open_store
+    from retrain.ledger.verify import verify
 
 __all__ = [
     "EXIT_CODES",
@@ -75,3 +81,81 @@ __all__ = [
     "state",
     "verify",
 ]
+
+# Read by whoever lists a thousand runs: what signs and verifies (a second to import) comes when it is asked for.
+_HOMES = {
+    "chain": (
+        "Chain",
+        "Head",
+        "find_head",
+        "read_head",
+    ),
+    "entries": (
+        "Entry",
+        "decode",
+        "encode",
+        "entry_file",
+        "sha256",
+    ),
+    "heads": (
+        "GitHead",
+        "HeadSink",
+        "StoreHead",
+        "agree",
+        "push_head",
+    ),
+    "holders": (
+        "Holder",
+        "here",
+        "lives",
+    ),
+    "keys": (
+        "PinnedKey",
+        "load_pinned",
+        "load_signer",
+        "make_key",
+        "pin",
+        "public_pem",
+        "save_pinned",
+    ),
+    "problems": (
+        "Busy",
+        "LedgerError",
+        "Malformed",
+        "Missing",
+        "StoreError",
+        "TakenOver",
+    ),
+    "reports": (
+        "EXIT_CODES",
+        "Finding",
+        "Report",
+    ),
+    "runs": (
+        "Run",
+        "approve",
+        "join_run",
+        "open_run",
+        "opening_of",
+        "resolve",
+        "resume_run",
+        "run_files",
+        "state",
+    ),
+    "store": (
+        "BucketStore",
+        "FolderStore",
+        "Store",
+        "open_store",
+    ),
+    "verify": ("verify",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name of the package, importing the module that holds it."""
+    home = next((module for module, names in _HOMES.items() if name in names), None)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    return value

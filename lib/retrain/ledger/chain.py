@@ -14,9 +14,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
-
-from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # its public home, without __all__
+from typing import TYPE_CHECKING, Any
 
 from retrain.clock import wall
 from retrain.ledger.canonical import canonical, load
@@ -24,10 +22,16 @@ from retrain.ledger.entries import GENESIS, Entry, decode, encode, entry_file, s
 from retrain.ledger.problems import Malformed, Missing
 from retrain.ledger.store import Store
 
-__all__ = ["HINT", "Chain", "Head", "find_head", "read_head"]
+if TYPE_CHECKING:
+    from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # its public home, without __all__
+
+__all__ = ["HINT", "POINTER", "Chain", "Head", "find_head", "read_head"]
 
 HINT = "hint.json"
 """Where a remote chain keeps a place to start from."""
+
+POINTER = "opened.json"
+"""The file of a run that holds the number of its OPEN: nobody has to search, and no second run can have the id."""
 
 Guard = Callable[[list[Entry]], None]
 """Looks at what others appended in between, and raises if that forbids to go on."""
@@ -111,6 +115,10 @@ class Chain:
     def entries(self, *, start: int = 1) -> list[Entry]:
         """Return all entries from number ``start`` on, in order."""
         return [self.entry(number) for number in range(start, self.head().number + 1)]
+
+    def forget(self) -> None:
+        """Drop what was read: for who goes through a long record once."""
+        self._read.clear()
 
     def known(self, *, start: int) -> list[Entry]:
         """Return the entries from number ``start`` on that this chain has come across. Asks for none."""

@@ -7,19 +7,22 @@ all others carry none and are sealed by the next signature.
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-
-from securesystemslib.dsse import Envelope
-from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # its public home, without __all__
+from typing import TYPE_CHECKING, Any, Final
 
 from retrain.errors import UsageError
 from retrain.ledger.canonical import canonical, load
 from retrain.ledger.problems import LedgerError, Malformed
+
+if TYPE_CHECKING:
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import Signer  # type: ignore[attr-defined]  # its public home, without __all__
 
 __all__ = [
     "ENTRIES",
@@ -67,6 +70,8 @@ SEALING: Final = frozenset({"closed", "abandoned"})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _HEX: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _FILE: Final = re.compile(r"entries/([0-9]{8}|[1-9][0-9]{8,14})\.json", re.ASCII)
+_ENVELOPE: Final = {"payload", "payloadType", "signatures"}
+_SIGNATURE: Final = {"keyid", "sig"}
 _STATEMENT: Final = {"_type", "subject", "predicateType", "predicate"}
 _PREDICATE: Final = {"number", "previous", "kind", "run", "model", "at", "writer", "body"}
 
@@ -75,7 +80,8 @@ _PREDICATE: Final = {"number", "previous", "kind", "run", "model", "at", "writer
 class Entry:
     """One entry as read. ``at`` is the machine's instant of writing, in UTC; ``sha256`` that of the file's bytes.
 
-    ``writer`` is a random word of the process that wrote it: two writers never make the same bytes.
+    ``writer`` is a random word of the process that wrote it: two writers never make the same bytes. ``written`` is the
+    envelope's JSON.
     """
 
     number: int
@@ -87,7 +93,15 @@ class Entry:
     previous: str
     writer: str
     sha256: str
-    envelope: Envelope
+    written: Mapping[str, Any]
+
+    @property
+    def envelope(self) -> Envelope:
+        """The DSSE envelope: what was signed, and by whom."""
+        from securesystemslib.dsse import Envelope  # half a second: only for who looks at signatures
+
+        signatures = [dict(signature) for signature in self.written["signatures"]]  # it takes apart what it is given
+        return Envelope.from_dict({**self.written, "signatures": signatures})
 
 
 def safe_name(name: str, *, what: str) -> str:
@@ -141,15 +155,25 @@ def encode(
         "body": dict(body),
     }
     statement = {"_type": STATEMENT_TYPE, "subject": _subject(run, predicate["body"]), "predicateType": PREDICATE_TYPE}
-    envelope = Envelope(canonical(statement | {"predicate": predicate}), PAYLOAD_TYPE, {})
-    if kind in SIGNED:
-        if signer is None:
-            raise UsageError(f"an entry {kind!r} is signed, and this process holds no key")
-        envelope.sign(signer)
-    data = canonical(envelope.to_dict())
+    payload = canonical(statement | {"predicate": predicate})
+    if kind not in SIGNED:
+        written = {"payload": b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": []}
+    elif signer is None:
+        raise UsageError(f"an entry {kind!r} is signed, and this process holds no key")
+    else:
+        written = _signed(payload, signer)
+    data = canonical(written)
     if len(data) > LARGEST_ENTRY:
         raise LedgerError(f"an entry {kind!r} of {len(data)} bytes is too large: keep it in a file of the run instead")
     return data
+
+
+def _signed(payload: bytes, signer: Signer) -> dict[str, Any]:
+    from securesystemslib.dsse import Envelope
+
+    envelope = Envelope(payload, PAYLOAD_TYPE, {})
+    envelope.sign(signer)
+    return envelope.to_dict()
 
 
 def decode(data: bytes, *, name: str) -> Entry:
@@ -158,30 +182,47 @@ def decode(data: bytes, *, name: str) -> Entry:
     Raises Malformed, naming ``name``, for anything but the canonical bytes of a well-formed entry.
     """
     try:
-        envelope = _envelope(data)
-        statement = load(envelope.payload)
-        return _entry(statement, envelope, sha256(data))
+        written = _envelope(data)
+        statement = load(_bytes(written["payload"]))
+        return _entry(statement, written, sha256(data))
     except ValueError as error:
         raise Malformed(f"{name} is not an entry: {error}") from error
 
 
-def _envelope(data: bytes) -> Envelope:
+def _envelope(data: bytes) -> dict[str, Any]:
+    """Return the envelope in ``data``, in the one form in which a DSSE library writes it again."""
     if len(data) > LARGEST_ENTRY:
         raise ValueError(f"{len(data)} bytes are more than an entry may have")
     value = load(data)
+    if not isinstance(value, dict) or set(value) != _ENVELOPE or not isinstance(value["signatures"], list):
+        raise ValueError("it is no DSSE envelope: payload, payloadType and signatures")
+    if value["payloadType"] != PAYLOAD_TYPE:
+        raise ValueError(f"the payload is {value['payloadType']!r}")
+    signers = [_signer(signature) for signature in value["signatures"]]
+    if len(set(signers)) != len(signers):
+        raise ValueError("two signatures of one key")
+    return value
+
+
+def _signer(signature: Any) -> str:
+    if not isinstance(signature, dict) or set(signature) != _SIGNATURE or not isinstance(signature["keyid"], str):
+        raise ValueError("a signature is a keyid and a sig")
+    _bytes(signature["sig"])
+    return str(signature["keyid"])
+
+
+def _bytes(text: Any) -> bytes:
+    """Return what ``text`` is the base64 of, if it is that in its one canonical form."""
     try:
-        envelope = Envelope.from_dict(value)
-        again = canonical(envelope.to_dict())
-    except (KeyError, TypeError, AttributeError, ValueError, LedgerError) as error:
-        raise ValueError(f"no DSSE envelope ({type(error).__name__}: {error})") from error
-    if again != data or any(signature.unrecognized_fields for signature in envelope.signatures.values()):
-        raise ValueError("the envelope does not come out the same when it is written again")
-    if envelope.payload_type != PAYLOAD_TYPE:
-        raise ValueError(f"the payload is {envelope.payload_type!r}")
-    return envelope
+        data = b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise ValueError(f"no base64: {error}") from error
+    if b64encode(data).decode() != text:
+        raise ValueError("base64 in another form than the canonical one")
+    return data
 
 
-def _entry(statement: Any, envelope: Envelope, digest: str) -> Entry:
+def _entry(statement: Any, written: Mapping[str, Any], digest: str) -> Entry:
     if not isinstance(statement, dict) or set(statement) != _STATEMENT:
         raise ValueError("the payload is no in-toto statement")
     if (statement["_type"], statement["predicateType"]) != (STATEMENT_TYPE, PREDICATE_TYPE):
@@ -191,9 +232,9 @@ def _entry(statement: Any, envelope: Envelope, digest: str) -> Entry:
         raise ValueError("the predicate lacks a field, has one too many, or one of another type")
     if statement["subject"] != _subject(fields["run"], fields["body"]):
         raise ValueError("the subject is not that of the body")
-    if len(envelope.signatures) != (1 if fields["kind"] in SIGNED else 0):
-        raise ValueError(f"an entry {fields['kind']!r} with {len(envelope.signatures)} signatures")
-    return Entry(**fields | {"at": _instant(fields["at"])}, sha256=digest, envelope=envelope)
+    if len(written["signatures"]) != (1 if fields["kind"] in SIGNED else 0):
+        raise ValueError(f"an entry {fields['kind']!r} with {len(written['signatures'])} signatures")
+    return Entry(**fields | {"at": _instant(fields["at"])}, sha256=digest, written=written)
 
 
 def _typed(fields: dict[str, Any]) -> bool:

@@ -1,12 +1,14 @@
 """The head outside: a chain's newest number and hash, kept where the runner cannot quietly change it.
 
 A chain alone cannot show that its newest entries were deleted, nor that the newest was replaced by whoever holds the
-key. So the head is pushed at each signature: to a table (the integrator's sink), a file or object, a Git branch.
+key. So the head is pushed at each signature: to a table (``retrain.warehouse``), a folder or bucket, a Git branch.
+Nowhere can a process that stood still put an older head in the place of a newer one.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,13 +18,14 @@ from typing import Final, Protocol
 from retrain.errors import UsageError
 from retrain.ledger.chain import Chain, Head, read_head
 from retrain.ledger.entries import GENESIS, entry_file, safe_name
-from retrain.ledger.problems import LedgerError, Missing, StoreError
+from retrain.ledger.problems import LedgerError, Missing, StoreError, TakenOver
 from retrain.ledger.store import Store, open_store
 
 __all__ = ["GitHead", "HeadSink", "StoreHead", "agree", "push_head"]
 
 _ATTEMPTS: Final = 4
 _GIT_SECONDS: Final = 60
+_KEPT: Final = re.compile(r"([0-9]{8,15})\.head\.json", re.ASCII)
 _WHO: Final = {"NAME": "retrain", "EMAIL": "retrain@localhost"}
 
 
@@ -74,30 +77,50 @@ def agree(chain: Chain, sink: HeadSink) -> Head | None:
 
 
 def _forward(old: Head | None, new: Head, place: str) -> None:
-    if old and (old.number > new.number or (old.number == new.number and old != new)):
+    """Raise where ``new`` is no later head than ``old``: TakenOver if somebody else has gone on since."""
+    if old and old.number > new.number:
+        raise TakenOver(f"{place} keeps entry {old.number} ({old.sha256[:16]}…), and {new.number} is no later one")
+    if old and old.number == new.number and old != new:
         raise LedgerError(f"{place} keeps entry {old.number} ({old.sha256[:16]}…), and {new.number} is no later one")
 
 
 class StoreHead:
-    """The head in a file, or in an object of a bucket."""
+    """The head in a folder or bucket: a file for each number, created only if absent; the largest number counts.
+
+    So whoever stood still between looking and writing adds a smaller number, which changes nothing. Once a head is
+    there those before it are removed.
+    """
 
     def __init__(self, url: str | Path, model: str) -> None:
-        """Take the folder or bucket prefix; the head is ``<model>.head.json`` in it."""
-        self._store: Store = open_store(url)
-        self._name = f"{safe_name(model, what='model')}.head.json"
-        self.place = f"{self._store.place}/{self._name}"
+        """Take the folder or bucket prefix; the heads are ``<model>/00000001.head.json`` and so on in it."""
+        self._store: Store = open_store(url).within(safe_name(model, what="model"))
+        self.place = self._store.place
 
     def push(self, head: Head) -> None:
         """Keep ``head``."""
         _forward(self.read(), head, self.place)
-        self._store.replace(self._name, bytes(head))
+        self._store.create(_kept_file(head.number), bytes(head))
+        _forward(self.read(), head, self.place)
+        for number in self._numbers():
+            if number < head.number:
+                self._store.remove(_kept_file(number))
 
     def read(self) -> Head | None:
         """Return the head that is kept, None where there is none yet."""
-        try:
-            return read_head(self._store.read(self._name), name=self.place)
-        except Missing:
-            return None
+        while numbers := self._numbers():
+            name = _kept_file(numbers[-1])
+            try:
+                return read_head(self._store.read(name), name=f"{self.place}/{name}")
+            except Missing:  # a later one came in between, and this one was removed
+                continue
+        return None
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(found[1]) for name in self._store.names() if (found := _KEPT.fullmatch(name)))
+
+
+def _kept_file(number: int) -> str:
+    return f"{number:08d}.head.json"
 
 
 class GitHead:

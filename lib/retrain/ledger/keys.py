@@ -125,14 +125,15 @@ def load_pinned(path: Path) -> dict[str, PinnedKey]:
 
 def trusts(pinned: Mapping[str, PinnedKey], entry: Entry) -> str:
     """Return why the signature of a signed ``entry`` does not hold by the ``pinned`` keys, or an empty string."""
-    (signature,) = entry.envelope.signatures.values()
+    envelope = entry.envelope
+    (signature,) = envelope.signatures.values()
     key = pinned.get(signature.keyid)
     if key is None:
         return f"signed with a key that is not pinned ({signature.keyid[:16]}…)"
     if key.role not in SIGNED[entry.kind]:
         return f"{entry.kind!r} is signed with the key of {key.name}, whose role is {key.role}"
     try:
-        key.key.verify_signature(signature, entry.envelope.pae())
+        key.key.verify_signature(signature, envelope.pae())
     except (UnverifiedSignatureError, VerificationError):
         return f"the signature does not hold by the key of {key.name}"
     return ""

@@ -36,7 +36,8 @@ class Finding:
 class Report:
     """What came out. ``runs`` tells of each run whether it is open, parked, closed or abandoned.
 
-    ``head`` is the newest entry found, None where there is none.
+    ``head`` is the newest entry found, None where there is none. ``left_out`` are files that are no part of the record:
+    copies that Jupyter makes of a notebook that somebody opens. Nothing is said of them.
     """
 
     status: Verification
@@ -44,6 +45,7 @@ class Report:
     entries: int
     runs: Mapping[str, str]
     head: Head | None
+    left_out: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

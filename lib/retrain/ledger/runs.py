@@ -4,7 +4,8 @@
 signer: the supervising process's, or an approver's own. ``join_run`` is for kernels and needs none.
 
 OPEN, RESUMED, PARKED and ABANDONED hold who holds the model (``holder``); CLOSED and ABANDONED hold the SHA-256 of
-every file of the run (``files``), after which the run's folder must not change.
+every file of the run (``files``), after which the run's folder must not change. ``opened.json`` in that folder holds
+where the run was opened: an id is used once.
 """
 
 from __future__ import annotations
@@ -14,13 +15,25 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from retrain.errors import UsageError
-from retrain.ledger.chain import Chain, Head
-from retrain.ledger.entries import SEALING, SIGNED, STATES, Entry, entry_file, sha256
+from retrain.ledger.canonical import canonical
+from retrain.ledger.chain import POINTER, Chain, Head
+from retrain.ledger.entries import SEALING, SIGNED, STATES, Entry, entry_file, safe_name, sha256
 from retrain.ledger.holders import Holder, Parked, here, still_holds
-from retrain.ledger.problems import Busy, LedgerError, TakenOver
+from retrain.ledger.problems import Busy, TakenOver
 from retrain.ledger.store import Store
 
-__all__ = ["Run", "approve", "join_run", "open_run", "opening_of", "resolve", "resume_run", "run_files", "state"]
+__all__ = [
+    "Run",
+    "approve",
+    "beside",
+    "join_run",
+    "open_run",
+    "opening_of",
+    "resolve",
+    "resume_run",
+    "run_files",
+    "state",
+]
 
 
 class _Overtaken(Exception):  # noqa: N818 (never leaves this module)
@@ -63,9 +76,18 @@ def opening_of(chain: Chain, run: str) -> Entry:
 
 
 def run_files(store: Store, run: str) -> dict[str, str]:
-    """Return the SHA-256 of every file of ``run``, by its name below the run's folder. ``store`` is the chain's."""
+    """Return the SHA-256 of every file of ``run``, by its name below the run's folder. ``store`` is the chain's.
+
+    What an editor keeps beside a notebook that a person opens (``beside``) is no part of the run.
+    """
     folder = f"runs/{run}/"
-    return {name.removeprefix(folder): sha256(store.read(name)) for name in store.names(folder)}
+    names = [name.removeprefix(folder) for name in store.names(folder)]
+    return {name: sha256(store.read(folder + name)) for name in names if not beside(name)}
+
+
+def beside(file: str) -> bool:
+    """Tell whether a file below a run's folder is Jupyter's own copy of a notebook that somebody opened."""
+    return ".ipynb_checkpoints" in file.split("/")[:-1]
 
 
 class Run:
@@ -88,6 +110,11 @@ class Run:
         number = self.chain.append(kind, run=self.run, body=body, guard=self._guard).number
         self._seen = number - 1  # its own CLOSE is a change of hands like any other
         return number
+
+    def hold(self) -> None:
+        """Raise TakenOver where another has the model by now: to be asked before a file of the run is written."""
+        self.chain.head()
+        self._guard(self.chain.known(start=self._seen + 1))
 
     def entries(self) -> list[Entry]:
         """Return the run's entries so far, in order, those of other processes included."""
@@ -128,10 +155,12 @@ def open_run(
 ) -> tuple[Run, str | None]:
     """Open ``run`` and return it, with the run that was closed as ABANDONED on the way, if one was.
 
-    ``holder`` is the process that holds the model, this one if None. Raises Busy where another run holds it.
+    ``holder`` is the process that holds the model, this one if None. Raises Busy where another run holds it, and
+    UsageError where the record holds a run of this id already: asked for by its pointer, so at the same cost always.
     """
     abandoned = None
     while True:
+        _refuse_known(chain, run)
         try:
             left = _abandon_dead(chain, next_run=run, by=by)
             abandoned = left or abandoned
@@ -139,6 +168,7 @@ def open_run(
             opened = chain.append("opened", run=run, body=fields, guard=_nobody_else).number
         except _Overtaken:
             continue
+        _point(chain, run, opened)
         chain.leave_hint()
         return Run(chain, run=run, opened=opened, held_by=opened), abandoned
 
@@ -161,6 +191,7 @@ def resume_run(chain: Chain, run: str, *, by: str, body: Mapping[str, Any], hold
         number = chain.append("resumed", run=run, body=fields, guard=_nobody_else).number
     except _Overtaken:
         raise Busy(f"run {run} was taken up by another process at the same moment") from None
+    _point(chain, run, opened)
     chain.leave_hint()
     return Run(chain, run=run, opened=opened, held_by=number)
 
@@ -219,9 +250,31 @@ def _abandon_dead(chain: Chain, *, next_run: str, by: str) -> str | None:
         raise Busy(f"run {now.entry.run} holds {chain.model}: {held}")
     run = now.entry.run
     opened = _opened(now.entry)
+    _point(chain, run, opened)
     fields = {"by": by, "next_run": next_run, "opened": opened, "files": run_files(chain.store, run)}
     chain.append("abandoned", run=run, body=fields, guard=_nobody_else)
     return run
+
+
+def _refuse_known(chain: Chain, run: str) -> None:
+    """Raise if the record holds a run of this id: by its pointer, or the newest that has not written one yet."""
+    now = state(chain)
+    newest = now.entry.run if now is not None else None
+    if newest == run or chain.store.exists(_pointer(safe_name(run, what="run"))):
+        raise UsageError(
+            f"the record of {chain.model} holds a run {run!r} already, and an id is used once: open a run under another"
+            f" id, or go on with that one by `retrain run --resume {run}` if it has not ended"
+        )
+
+
+def _point(chain: Chain, run: str, opened: int) -> None:
+    """Write where the run was opened, if that is not there: whoever opened it may have died before."""
+    if not chain.store.exists(_pointer(run)):
+        chain.store.create(_pointer(run), canonical({"entry": opened}))
+
+
+def _pointer(run: str) -> str:
+    return f"runs/{run}/{POINTER}"
 
 
 def _opened(entry: Entry) -> int:
@@ -236,7 +289,7 @@ def _nobody_else(_: list[Entry]) -> None:
 
 def _still_parked(fresh: list[Entry]) -> None:
     if any(entry.kind in STATES for entry in fresh):
-        raise LedgerError("the run no longer waits for an approval")
+        raise Busy("the run no longer waits for an approval: another process has taken it up. Nothing was written.")
 
 
 def _same_person(one: str, other: str) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -57,6 +57,9 @@ class Store(Protocol):
 
     def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is gone already is fine."""
 
     def names(self, under: str = "") -> list[str]:
         """Return the names of all files below the folder ``under``, in order."""
@@ -168,6 +171,11 @@ class FolderStore:
         """Return whether there is such a file."""
         return (self._folder / name).exists()
 
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is gone already is fine."""
+        with _telling(f"remove {name}", self.place):
+            (self._folder / name).unlink(missing_ok=True)
+
     def names(self, under: str = "") -> list[str]:
         """Return the names of all files (and links) below the folder ``under``, in order."""
         with _telling(f"list {under}", self.place):
@@ -267,6 +275,11 @@ class BucketStore:
         except Missing:
             return False
         return True
+
+    def remove(self, name: str) -> None:
+        """Remove an object; one that is gone already is fine."""
+        with _telling(f"remove {name}", self.place), suppress(FileNotFoundError):
+            obstore.delete(self._bucket, self._prefix + name)
 
     def names(self, under: str = "") -> list[str]:
         """Return the names of all objects below ``under``, in order."""

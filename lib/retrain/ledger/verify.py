@@ -24,6 +24,7 @@ from retrain.ledger.history import History
 from retrain.ledger.keys import PinnedKey, trusts
 from retrain.ledger.problems import LedgerError, StoreError
 from retrain.ledger.reports import Finding, Grade, Report, Verification, span
+from retrain.ledger.runs import beside
 from retrain.ledger.store import FolderStore, Store
 
 __all__ = ["verify"]
@@ -62,6 +63,7 @@ class _Verification:
         self.digests: dict[int, str] = {}
         self.faulty: set[int] = set()
         self.findings: list[Finding] = []
+        self.left_out: list[str] = []
         self.history = History()
 
     def report(self, head: Head | None) -> Report:
@@ -87,6 +89,7 @@ class _Verification:
             entries=len(numbers),
             runs={name: run.state for name, run in self.history.runs.items()},
             head=Head(newest, self.digests.get(newest, "")) if newest else None,
+            left_out=tuple(self.left_out),
         )
 
     def _status(self, newest: int) -> Verification:
@@ -177,6 +180,8 @@ class _Verification:
             name = f"runs/{run}/{file}"
             if file not in found:
                 self._find("tampered", name, f"missing: {said} holds its SHA-256")
+            elif file not in sealed and beside(file):
+                self.left_out.append(name)
             elif file not in sealed:
                 self._find("tampered", name, f"added after the run ended: {said} does not name it")
             elif (actual := self._digest(name)) != sealed[file]:

@@ -12,7 +12,7 @@ from retrain.checks import Check, Figure, Model, Verdict
 from retrain.facts import Effect
 from retrain.record.records import RunFolder
 
-__all__ = ["Brief", "Decision", "SectionTold", "Timing", "brief", "read"]
+__all__ = ["Decision", "SectionTold", "Timing", "read"]
 
 _UNTOLD = ("parameters", "holder", "notebooks")
 """What an OPEN holds beside who, why and when: too long for the decision, and in the record anyway."""
@@ -53,26 +53,6 @@ class Decision(Model):
     effects: tuple[Effect, ...] = ()
     deviations: tuple[str, ...] = ()
     timing: Timing = Timing()
-
-
-class Brief(Model):
-    """How a run ended, in one line."""
-
-    run_id: str
-    model: str
-    outcome: str
-    reason: str
-
-
-def brief(folder: RunFolder) -> Brief:
-    """Return how a run ended; of one that is closed, only its last entry is read."""
-    told = folder.closed
-    if told is None:
-        decision = read(folder)
-        return Brief(run_id=decision.run_id, model=decision.model, outcome=decision.outcome, reason=decision.reason)
-    return Brief(
-        run_id=folder.run_id, model=folder.model, outcome=str(told["outcome"]), reason=str(told.get("reason", ""))
-    )
 
 
 def read(folder: RunFolder, *, closing: Mapping[str, Any] | None = None) -> Decision:

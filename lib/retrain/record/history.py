@@ -5,18 +5,17 @@ Read newest first, and only until the answer is known. Runs of another world of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from retrain import runbook
-from retrain.acts import incident_id
 from retrain.ledger.chain import Chain
 from retrain.record import records
 from retrain.record.records import RunFolder
 
-__all__ = ["failed_runs_in_a_row", "incidents", "last_trained_at", "unresolved_swap"]
+__all__ = ["failed_runs_in_a_row", "incidents", "last_trained_at", "triggers_judged", "unresolved_swap"]
 
 _TOGGLES = ("swap", "rollback")
 
@@ -41,6 +40,8 @@ def failed_runs_in_a_row(root: str | Path, run: RunFolder) -> int:
 
 def incidents(root: str | Path, run: RunFolder) -> Iterator[str]:
     """Yield the ids of the incidents that the failed runs before this one opened, newest first."""
+    from retrain.acts import incident_id  # takes the service's client along
+
     for earlier in _failed_in_a_row(run):
         if any(effect.effect == "incident" and effect.outcome == "applied" for effect in earlier.effects()):
             yield incident_id(earlier.run_id)
@@ -63,6 +64,22 @@ def unresolved_swap(chain: Chain, *, world: str | None) -> tuple[RunFolder, str]
         if any(effect.effect in _TOGGLES and effect.sent for effect in folder.effects()):
             return None
     return None
+
+
+def triggers_judged(run: RunFolder, *, since: datetime | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield run id and recorded facts, policy and verdict of each earlier judgement of the triggers, newest first.
+
+    Only those of the same world, and no earlier than ``since``.
+    """
+    for folder in records.of_chain(run.chain, before=run.opened_at):
+        if folder.opened.get("world") != run.opened.get("world"):
+            continue
+        told = folder.latest("when_to_retrain")
+        if told is None:
+            continue
+        if since is not None and datetime.fromisoformat(told["facts"]["now"]) < since:
+            return
+        yield folder.run_id, told
 
 
 def _failed_in_a_row(run: RunFolder) -> Iterator[RunFolder]:

@@ -5,7 +5,8 @@
 in a bucket, a working copy of the run's folder is kept under ``.retrain/work`` of the project.
 
 An entry that ends or interrupts a run says where the run was opened, so runs are found newest first with one entry
-read for each, and the record of thousands is not listed.
+read for each, and the record of thousands is not listed. What only a run's own content needs (its parameters, facts and
+verdicts) is imported where it is read.
 """
 
 from __future__ import annotations
@@ -17,23 +18,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from retrain.checks import Verdict
 from retrain.errors import UsageError, nearest
-from retrain.facts import Effect
-from retrain.ledger.chain import Chain
+from retrain.ledger.chain import POINTER, Chain
 from retrain.ledger.entries import SEALING, STATES, Entry, entry_file
-from retrain.ledger.holders import Holder
 from retrain.ledger.problems import LedgerError, Missing
-from retrain.ledger.runs import opening_of, state
 from retrain.ledger.store import open_store
-from retrain.settings import Settings, project_root
 
-__all__ = ["POINTER", "RunFolder", "at", "chain_of", "find", "models", "newest_open", "runs", "write_atomically"]
+if TYPE_CHECKING:
+    from retrain.checks import Verdict
+    from retrain.facts import Effect
+    from retrain.ledger.holders import Holder
+    from retrain.settings import Settings
 
-POINTER = "opened.json"
-"""The file of a run that holds the number of its OPEN, so that nobody has to search."""
+__all__ = ["RunFolder", "at", "chain_of", "find", "models", "newest_open", "runs", "write_atomically"]
 
 _POINTING = STATES | {"approved"}
 
@@ -84,6 +83,8 @@ class RunFolder:
     @cached_property
     def settings(self) -> Settings:
         """The parameters in force, as they were when the run was opened."""
+        from retrain.settings import Settings
+
         return Settings.model_validate_json(json.dumps(self.opened["parameters"]))
 
     def entries(self) -> list[Entry]:
@@ -118,6 +119,8 @@ class RunFolder:
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return every verdict in the order it was reached."""
+        from retrain.checks import Verdict
+
         return tuple(Verdict.model_validate(body["verdict"]) for body in self.bodies("verdict"))
 
     def latest(self, section: str) -> Mapping[str, Any] | None:
@@ -127,6 +130,8 @@ class RunFolder:
 
     def effects(self) -> tuple[Effect, ...]:
         """Return what became of each effect, in the order they were settled; a person's word goes last."""
+        from retrain.facts import Effect
+
         told: list[tuple[Any, Effect]] = []
         for entry in self._acts():
             if entry.kind == "outcome":
@@ -174,6 +179,8 @@ class RunFolder:
         return _Story(self.chain, self.run_id, self.opened_at)
 
     def _pointed_at(self) -> int:
+        from retrain.ledger.runs import opening_of
+
         try:
             number = json.loads(self.chain.store.read(f"runs/{self.run_id}/{POINTER}"))["entry"]
             entry = self.chain.entry(int(number))
@@ -279,6 +286,8 @@ def find(root: str | Path, run: str) -> RunFolder:
 
 def newest_open(root: str | Path, settings: Settings) -> RunFolder | None:
     """Return the open run of this model and environment if a person's notebook opened it, or None."""
+    from retrain.ledger.runs import state
+
     chain = chain_of(root, settings.model or "")
     now = state(chain)
     if now is None or not now.open:
@@ -290,6 +299,8 @@ def newest_open(root: str | Path, settings: Settings) -> RunFolder | None:
 
 def holder_of(folder: RunFolder) -> tuple[int, Holder | None]:
     """Return the number of the entry under which the run is held, and by which process; None while it is parked."""
+    from retrain.ledger.holders import Holder
+
     entry = [entry for entry in folder.entries() if entry.kind in STATES][-1]
     held = entry.kind in ("opened", "resumed")
     return entry.number, Holder.model_validate(entry.body["holder"]) if held else None
@@ -308,6 +319,8 @@ def write_atomically(path: Path, text: str) -> None:
 def _files(chain: Chain) -> Path:
     """Return the folder of the runs' folders: in the record itself, or the working copies where that is remote."""
     if chain.store.remote:
+        from retrain.settings import project_root
+
         return project_root() / ".retrain" / "work" / chain.model / "runs"
     return Path(chain.store.place) / "runs"
 

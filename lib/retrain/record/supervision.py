@@ -6,7 +6,6 @@ one for each signature: ``python -m retrain.record.supervision`` (see ``retrain.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from retrain.record import decision, history, keyring, records
 from retrain.record.anchors import Anchors, sinks
 from retrain.record.opening import FOLDER_VARIABLE, HELD_VARIABLE, RECORDS_VARIABLE, new_run_id, opening, records_root
 from retrain.record.provenance import actor
-from retrain.record.records import POINTER, RunFolder, write_atomically
+from retrain.record.records import RunFolder, write_atomically
 from retrain.secrets import gather, scan
 from retrain.settings import Settings
 
@@ -81,6 +80,7 @@ class Supervised:
         store = self.folder.chain.store
         if not store.remote:
             return
+        self.run.hold()  # what another process has sealed must not be overwritten
         for path in sorted(path for path in self.folder.path.rglob("*") if path.is_file()):
             name = f"runs/{self.folder.run_id}/{path.relative_to(self.folder.path).as_posix()}"
             data = path.read_bytes()
@@ -101,6 +101,8 @@ class Supervised:
         body = self._closing(outcome, reason, seconds)
         self._write_decision(body)
         self._let_go(self.run.close(outcome, body, files=run_files(self.folder.chain.store, self.folder.run_id)))
+        for path in filter(Path.is_file, self.folder.path.rglob("*")):
+            path.chmod(0o444)  # so that an editor opens it to be read
 
     def park(self, reason: str = "") -> None:
         """Let go of the process and keep the model for a person's approval."""
@@ -127,6 +129,7 @@ class Supervised:
         }
 
     def _write_decision(self, closing: Mapping[str, Any]) -> None:
+        self.run.hold()
         told = decision.read(self.folder, closing=closing)
         write_atomically(self.folder.path / "decision.json", self.secrets.redact(told.model_dump_json(indent=2)) + "\n")
         self.keep_files()
@@ -171,7 +174,6 @@ def open_run(
     supervised = Supervised(folder, run, anchors, warn)
     anchors.push(chain.head())
     folder.path.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder.path / POINTER, json.dumps({"entry": run.opened}) + "\n")
     in_force = supervised.secrets.redact(settings.model_dump_json(indent=2))
     write_atomically(folder.path / "parameters.json", in_force + "\n")
     supervised.keep_files()

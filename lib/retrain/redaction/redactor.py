@@ -114,6 +114,14 @@ class Secrets:
             return value if redacted == told else redacted
         return value
 
+    def begun_at_the_end(self, text: str) -> int:
+        """Return how many characters at the end of ``text`` may be the beginning of a value, spelled as it is."""
+        sizes = (
+            next((size for size in range(min(len(value) - 1, len(text)), 0, -1) if text.endswith(value[:size])), 0)
+            for value in self._names
+        )
+        return max(sizes, default=0)
+
     def found_in(self, data: bytes) -> list[str]:
         """Return the names of the secrets that a file with these bytes still holds, sorted."""
         found: set[str] = set()

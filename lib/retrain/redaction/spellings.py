@@ -4,15 +4,20 @@ A secret passes through JSON (also JSON inside JSON), URLs, HTML and Python's re
 characters differently; which ones depends on who wrote it. So a spelling is matched character by character, each in
 any of its forms. Hexadecimal and base64 are ways of their own, base64 at each of its three alignments: what stands
 before a secret in the same base64 shifts it by one or two bytes.
+
+A value that somebody broke over two lines, as text or in base64, is matched across the break and the indentation after
+it. Over more than two it is found only where one of the two stretches that are looked for first came through whole; in
+hexadecimal it is not, nor a value of fewer than eight characters, nor one with anything else between its parts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from html.entities import codepoint2name
+from itertools import pairwise
 
 __all__ = ["SHORTEST_ANYWHERE", "Spelling", "spellings"]
 
@@ -25,6 +30,8 @@ _BEFORE = r"\\{0,31}+"  # JSON inside JSON doubles them: five levels deep
 _ESCAPE = r"\\{1,31}+"
 _PERCENT = r"%(?:25){0,4}"
 _AMPERSAND = rf"(?:&|{_ESCAPE}u0026)(?:amp;){{0,4}}"
+_WRAP = rf'(?:[ \t]{{0,99}}+(?:\r?\n|(?:{_ESCAPE}r)?{_ESCAPE}n(?:"\s{{0,99}}+,\s{{0,99}}+")?)[ \t]{{0,99}}+)??'
+_SHORTEST_WRAPPED = 8
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f", "\a": "a", "\v": "v", "\0": "0"}
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
@@ -43,8 +50,8 @@ class Spelling:
 
 def spellings(value: str) -> Iterator[Spelling]:
     """Yield the ways to spell ``value``: as it is with any of its characters escaped, in hexadecimal, in base64."""
-    escaped = "".join(map(_run, re.findall(r"\\+|[^\\]", value)))
-    yield Spelling(_bounded(value, escaped), _clues(value) or _clues_of_one(value))
+    escaped = _wrapped(re.findall(r"\\+|[^\\]", value), _run)
+    yield Spelling(_bounded(value, escaped), _clues_of_halves(value) or _clues_of_one(value))
     if len(value) < SHORTEST_ANYWHERE:
         return
     data = _bytes(value)
@@ -61,6 +68,19 @@ def _bounded(value: str, pattern: str) -> str:
     if value.isascii() and value.isdigit():
         return rf"(?<![0-9.]){pattern}(?![0-9])"
     return pattern
+
+
+def _wrapped(characters: list[str], pattern: Callable[[str], str]) -> str:
+    """Put the patterns of a value's characters together; a value that is long enough may be broken over lines.
+
+    Not beside a backslash: a break may be spelled with one, and a run of them would be tried in every division.
+    """
+    if len(characters) < _SHORTEST_WRAPPED:
+        return "".join(map(pattern, characters))
+    parts = [pattern(characters[0])]
+    for before, one in pairwise(characters):
+        parts += [pattern(one)] if "\\" in before + one else [_WRAP, pattern(one)]
+    return "".join(parts)
 
 
 def _run(text: str) -> str:
@@ -116,7 +136,7 @@ def _base64(data: bytes, shift: int) -> Spelling:
         options.append("".join(one for number, one in enumerate(_BASE64) if number & mask == want))
     padding = rf"(?:=|(?i:{_PERCENT}3d|{_ESCAPE}u003d)){{0,2}}" if (shift + len(data)) % 3 else ""
     certain = "".join(option if len(option) == 1 else "?" for option in options)
-    return Spelling("".join(map(_one_of, options)) + padding, _clues(certain))
+    return Spelling(_wrapped(options, _one_of) + padding, _clues_of_halves(certain))
 
 
 @cache
@@ -128,6 +148,14 @@ def _one_of(options: str) -> str:
     if "/" in options:
         patterns.append(rf"{_BEFORE}/|_|(?i:{_PERCENT}2f|{_ESCAPE}u002f)")
     return patterns[0] if len(patterns) == 1 and len(plain) else f"(?:{'|'.join(patterns)})"
+
+
+def _clues_of_halves(literal: str) -> tuple[str, ...]:
+    """Return a clue in each half, for a line that ends in one of them leaves the other; one in all if need be."""
+    if len(literal) < _SHORTEST_WRAPPED:
+        return _clues(literal)
+    middle = len(literal) // 2
+    return tuple(dict.fromkeys(_clues(literal[:middle]) + _clues(literal[middle:]))) or _clues(literal)
 
 
 def _clues(literal: str) -> tuple[str, ...]:

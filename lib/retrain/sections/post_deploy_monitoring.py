@@ -7,6 +7,10 @@ where the windows tell F1 and p99 but no counts. *literal* acts on one bad windo
 The exact rule asks two things of F1: that it lies below the baseline *beyond chance* (an e-value of 1/α against "F1 is
 at least the baseline"), and that it lies below baseline − tolerance *by point*. Testing against baseline − tolerance
 instead would see a drop of 0.10 only after some twenty minutes at 22 events a minute, in place of four.
+
+The half hour is the rule. Only where it ends and nothing could be concluded, for want of labels or requests or because
+F1 is low by point only, the watch goes on, ``extension_minutes`` at most; what is still open then is the policy's to
+decide. Facts without an ``edition`` were recorded by release 0.1.0 and are judged in its words.
 """
 
 from __future__ import annotations
@@ -16,15 +20,19 @@ from typing import Literal
 from pydantic import Field
 
 from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verdict, exact, inconclusive
-from retrain.facts import Window
-from retrain.judgement import watch
+from retrain.facts import Metrics, Window
+from retrain.judgement import prevalence, watch
+from retrain.judgement.watching import Watch
 from retrain.judgement.windows import Kept, keep
-from retrain.judgement.words import judge, shown
+from retrain.judgement.words import counted, judge, listed, shown
 
-__all__ = ["Facts", "Policy", "decide", "rolls_back"]
+__all__ = ["EDITION", "Facts", "Policy", "decide", "rolls_back", "watch_of", "why_extended"]
 
 SECTION = "post_deploy_monitoring"
 F1, LATENCY, WATCHED = "F1 score", "Latency p99", "Watched long enough"
+
+EDITION = 2
+"""The edition of these rules, told with the facts that are gathered for them. 1 was release 0.1.0."""
 
 _RUNBOOK_MINUTES = 30
 
@@ -33,7 +41,9 @@ class Facts(Model):
     """Windows of the new version since the swap, each once, in order of time.
 
     ``watched_minutes`` is how long was watched, on the environment's clock. ``other_windows`` counts windows since
-    the swap that were left out: another version's, or begun before the swap.
+    the swap that were left out: another version's, or begun before the swap; ``revisions`` how often one was written
+    again after it had been counted. ``baseline`` are the figures with which the version passed the gate.
+    ``extended_because`` says what was open when the watch was over and went on.
     """
 
     swapped_at: Instant | None = None
@@ -42,6 +52,10 @@ class Facts(Model):
     baseline_f1: Figure = None
     windows: tuple[Window, ...] | None = None
     other_windows: int = 0
+    revisions: int = 0
+    baseline: Metrics | None = None
+    extended_because: str | None = None
+    edition: Literal[1, 2] = 1
     evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
@@ -58,6 +72,7 @@ class Policy(Model):
     false_rollback_rate: float = Field(0.05, gt=0, lt=1, description="chance of rolling back a healthy model")
     minimum_events: int = Field(84, ge=1, description="TP + FP + FN below this at the end are inconclusive")
     minimum_requests: int = Field(299, ge=1, description="requests below this at the end are inconclusive")
+    extension_minutes: float = Field(30, ge=0, description="minutes more, at most, while nothing can be concluded")
     on_inconclusive: Literal["hold", "roll_back"] = Field("hold", description="what to do when nothing could be seen")
     poll_seconds: float = Field(15, gt=0, description="between two looks at MODEL_METRICS")
 
@@ -69,15 +84,28 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
     kept = keep(facts.windows or (), since=facts.swapped_at, version=facts.candidate_version)
     rule = _watch(facts, policy, kept)
     checks = (watch.f1_check(rule, F1), watch.latency_check(rule, LATENCY), _watched(facts, policy))
-    outcome = _outcome(checks)
+    outcome = _outcome(facts, policy, checks, rule)
     return Verdict(
         section=SECTION,
         outcome=outcome,
         checks=checks,
-        sentence=_sentence(outcome, checks, policy),
+        sentence=_sentence(outcome, checks, facts, policy),
         flip=_flip(outcome, checks, rule),
         deviations=_deviations(facts, policy, kept),
     )
+
+
+def why_extended(facts: Facts, policy: Policy) -> str | None:
+    """Return what is open where the watch is over by its minutes and goes on; None where it does not."""
+    verdict = decide(facts, policy)
+    if verdict.outcome != "watching" or verdict.checks[-1].status is not Status.PASS:
+        return None
+    return _open(verdict.checks)
+
+
+def watch_of(facts: Facts, policy: Policy) -> Watch:
+    """Return the windows that count and the limits in force, as ``decide`` judges them."""
+    return _watch(facts, policy, keep(facts.windows or (), since=facts.swapped_at, version=facts.candidate_version))
 
 
 def _not_ready() -> Verdict:
@@ -92,8 +120,8 @@ def rolls_back(verdict: Verdict, policy: Policy) -> bool:
     return verdict.outcome == "regressed" or (verdict.outcome == "inconclusive" and not held)
 
 
-def _watch(facts: Facts, policy: Policy, kept: Kept) -> watch.Watch:
-    return watch.Watch(
+def _watch(facts: Facts, policy: Policy, kept: Kept) -> Watch:
+    return Watch(
         windows=kept.windows,
         swapped_at=facts.swapped_at,
         baseline_f1=facts.baseline_f1,
@@ -104,6 +132,9 @@ def _watch(facts: Facts, policy: Policy, kept: Kept) -> watch.Watch:
         alpha=policy.false_rollback_rate / 2,
         minimum_events=policy.minimum_events,
         minimum_requests=policy.minimum_requests,
+        watch_minutes=policy.watch_minutes,
+        baseline=facts.baseline,
+        edition=facts.edition,
         evidence=facts.evidence.get("windows", ()),
     )
 
@@ -113,32 +144,80 @@ def _watched(facts: Facts, policy: Policy) -> Check:
     wanted = f"watched for {minutes} minutes"
     missing = "how long was watched is not known"
     check = judge(WATCHED, facts.watched_minutes, "≥", policy.watch_minutes, requirement=wanted, missing=missing)
-    if check.status is not Status.FAIL:
+    if check.status is Status.FAIL:
+        reason = f"{check.observed} of {minutes} minutes so far"
+        return check.model_copy(update={"status": Status.INCONCLUSIVE, "reason": reason})
+    if facts.extended_because is None:
         return check
-    reason = f"{check.observed} of {minutes} minutes so far"
-    return check.model_copy(update={"status": Status.INCONCLUSIVE, "reason": reason})
+    return check.model_copy(update={"reason": f"{check.reason}; extended: {facts.extended_because}"})
 
 
-def _outcome(checks: tuple[Check, Check, Check]) -> str:
+def _outcome(facts: Facts, policy: Policy, checks: tuple[Check, Check, Check], rule: Watch) -> str:
     f1, latency, watched = checks
     if Status.FAIL in (f1.status, latency.status):
         return "regressed"
     if watched.status is not Status.PASS:
         return "inconclusive" if watched.observed == "missing" else "watching"
-    return "healthy" if all(check.status is Status.PASS for check in checks) else "inconclusive"
+    if all(check.status is Status.PASS for check in checks):
+        return "healthy"
+    return "watching" if _may_go_on(facts, policy, rule) else "inconclusive"
 
 
-def _sentence(outcome: str, checks: tuple[Check, ...], policy: Policy) -> str:
+def _may_go_on(facts: Facts, policy: Policy, rule: Watch) -> bool:
+    """Whether there are minutes left beyond the watch in which windows could still settle it."""
+    minutes, until = facts.watched_minutes, exact(policy.watch_minutes) + exact(policy.extension_minutes)
+    mendable = facts.edition > 1 and rule.f1_limit is not None  # without a baseline no window tells of a drop
+    return mendable and minutes is not None and exact(minutes) < until
+
+
+def _open(checks: tuple[Check, ...]) -> str:
+    return _together([(check.name, check.reason.split("; ")[0]) for check in checks if check.status is not Status.PASS])
+
+
+def _together(found: list[tuple[str, str]]) -> str:
+    """Write what was found, once where several checks found the same."""
+    names: dict[str, list[str]] = {}
+    for name, what in found:
+        names.setdefault(what, []).append(name)
+    return "; ".join(f"{listed(those)}: {what}" for what, those in names.items())
+
+
+def _sentence(outcome: str, checks: tuple[Check, ...], facts: Facts, policy: Policy) -> str:
     wanted = {"regressed": Status.FAIL, "inconclusive": Status.INCONCLUSIVE}.get(outcome)
     chosen = [check for check in checks if wanted is None or check.status is wanted]
-    parts = 2 if outcome == "regressed" else 1
-    told = "; ".join(f"{check.name}: {'; '.join(check.reason.split('; ')[:parts])}" for check in chosen)
+    found = [(check.name, _chosen(check, outcome)) for check in chosen]
+    told = _together(found) if facts.edition > 1 else "; ".join(f"{name}: {what}" for name, what in found)
     held = "production is held as it is" if policy.on_inconclusive == "hold" else "the policy rolls back"
     after = {"regressed": " Roll back at once.", "inconclusive": f" Nothing could be proved, so {held}."}
-    return f"{outcome.capitalize()}: {told}.{after.get(outcome, '')}"
+    more = _power(outcome, checks[0], facts) + _extended(checks, facts, policy)
+    return f"{outcome.capitalize()}: {told}.{more}{after.get(outcome, '')}"
 
 
-def _flip(outcome: str, checks: tuple[Check, ...], rule: watch.Watch) -> str:
+def _chosen(check: Check, outcome: str) -> str:
+    """Take what was found of a reason, and whether prevalence explains it; the e-value too where it decides."""
+    parts = check.reason.split("; ")
+    found = 2 if outcome == "regressed" else 1
+    return "; ".join(parts[:found] + [part for part in parts[found:] if part.startswith(prevalence.ALONE)])
+
+
+def _power(outcome: str, f1: Check, facts: Facts) -> str:
+    """Say what drop would have been seen, where none was: nothing seen means little where nothing could be."""
+    if facts.edition < 2 or outcome not in ("healthy", "inconclusive"):
+        return ""
+    told = [part for part in f1.reason.split("; ") if part.startswith("with the labels")]
+    return f" {told[0][0].upper()}{told[0][1:]}." if told else ""
+
+
+def _extended(checks: tuple[Check, ...], facts: Facts, policy: Policy) -> str:
+    because = facts.extended_because
+    if because is None or facts.watched_minutes is None:
+        return ""
+    minutes = f"{shown(policy.watch_minutes)} to {shown(round(facts.watched_minutes, 1))} minutes"
+    then = "the same was open before" if because == _open(checks) else f"before, nothing could be concluded: {because}"
+    return f" The watch was extended from {minutes}: {then}."
+
+
+def _flip(outcome: str, checks: tuple[Check, ...], rule: Watch) -> str:
     closed = [check for check in checks if check.status is not Status.PASS]
     if outcome == "regressed":
         return (
@@ -153,6 +232,9 @@ def _deviations(facts: Facts, policy: Policy, kept: Kept) -> tuple[str, ...]:
     found = [f"the watch: {note}" for note in kept.notes]
     if facts.other_windows:
         found.append(f"the watch: {shown(facts.other_windows)} windows since the swap were left out")
+    if facts.revisions:
+        times = counted(facts.revisions, "window was", "windows were")
+        found.append(f"the watch: {times} written again after they had been counted: the last row counts")
     if exact(policy.watch_minutes) < _RUNBOOK_MINUTES:
         found.append(f"the watch lasts {shown(policy.watch_minutes)} minutes; the runbook says {_RUNBOOK_MINUTES}")
     return tuple(found)

@@ -1,4 +1,8 @@
-"""Runbook: *Promote to staging* and *Smoke tests*. One hundred sample predictions before anything changes."""
+"""Runbook: *Promote to staging* and *Smoke tests*. One hundred sample predictions before anything changes.
+
+The rows go out twice: one a request, so that there is a latency for each, and then once more in one batch, last row
+first. A service whose answers do not follow its rows, or are those of other rows, is found out by the second.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +16,26 @@ from retrain.facts import Slots
 from retrain.judgement.words import counted, listed, shown
 from retrain.statistics.intervals import requests_to_prove, slow_share_upper
 
-__all__ = ["Facts", "Policy", "after_swap", "decide", "p99"]
+__all__ = ["Facts", "Policy", "after_swap", "decide", "p99", "predictions_to_send"]
 
 SECTION = "staging_smoke_tests"
 ANSWERED, VALID, VARY = "Predictions answered", "Scores valid", "Scores vary"
+FOLLOW = "Answers follow the rows"
 LATENCY, STANDBY, ACTIVE = "Latency p99", "Candidate is in standby", "Candidate is active"
 
 _NAMED = 5
+_SLOW_SHARE = 0.01
+_SAME = 1e-4
+"""A row's score may differ so far between two requests: sums in another order end in other digits."""
 
 
 class Facts(Model):
     """One score and one latency (seconds) for each request sent, in order; None where no usable answer came.
 
     ``invalid`` holds a description of each answer that was no finite number, at most twenty of them.
-    ``answered_by`` is the slot that the service says answered, or None where it does not tell.
+    ``client_p99_seconds`` is what the client itself adds to a latency, at most: the same against an echo on loopback.
+    ``answered_by`` is the slot that the service says answered, or None where it does not tell. ``again`` are the scores
+    of the first rows asked once more in one batch, in the order of ``scores``; None where that was not done.
     """
 
     gate: str | None = None
@@ -34,8 +44,10 @@ class Facts(Model):
     answered_by: str | None = None
     scores: tuple[Figure, ...] = ()
     latencies_seconds: tuple[Figure, ...] = ()
+    client_p99_seconds: Figure = None
     invalid: tuple[str, ...] = ()
     timeouts: int = 0
+    again: tuple[Figure, ...] | None = None
     evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
@@ -44,6 +56,8 @@ class Policy(Model):
 
     sample_predictions: int = Field(100, ge=1, le=100_000, description="predictions sent, one a request")
     latency_p99_ceiling_seconds: float = Field(1.0, gt=0, description="latency p99 < this, seconds")
+    prove_p99: bool = Field(False, description="send as many as prove p99 at 95 % (299, none slow), and ask for proof")
+    batch_rows: int = Field(100, ge=0, le=1000, description="rows asked again in one batch, last row first; 0: none")
     concurrency: int = Field(4, ge=1, le=64, description="connections open at once")
     warm_up_requests: int = Field(4, ge=0, le=1000, description="sent first and not measured")
     sample_window_days: int = Field(7, ge=1, description="rows are drawn from so many days before now")
@@ -64,6 +78,11 @@ def after_swap(facts: Facts, policy: Policy) -> Verdict:
     """Judge the smoke test that is repeated right after the swap: the candidate should now be the active one."""
     slot = _slot(facts, policy, ACTIVE)
     return _verdict((*_answers(facts, policy), slot), facts, policy)
+
+
+def predictions_to_send(policy: Policy) -> int:
+    """Return how many sample predictions are sent: where p99 is to be proven, at least as many as that takes."""
+    return max(policy.sample_predictions, requests_to_prove(0)) if policy.prove_p99 else policy.sample_predictions
 
 
 def p99(latencies: tuple[float, ...]) -> float:
@@ -108,13 +127,17 @@ def _flip(closed: list[Check], facts: Facts, policy: Policy) -> str:
     if closed:
         return f"With {listed(check.requirement for check in closed)}: staged."
     slow = sum(latency >= policy.latency_p99_ceiling_seconds for latency in _latencies(facts, policy))
-    allowed = policy.sample_predictions - -(-99 * policy.sample_predictions // 100)
+    sent = predictions_to_send(policy)
+    allowed = sent - -(-99 * sent // 100)
+    if policy.prove_p99:
+        allowed = next(bad for bad in range(allowed, -1, -1) if slow_share_upper(bad, sent) <= _SLOW_SHARE)
     more = max(allowed + 1 - slow, 1)
     return f"With {counted(more, 'more slow request')}, or one answer missing or outside [0, 1]: smoke failed."
 
 
 def _answers(facts: Facts, policy: Policy) -> tuple[Check, ...]:
-    checks = (_answered(facts, policy), _valid(facts, policy), _vary(facts, policy), _latency(facts, policy))
+    first = (_answered(facts, policy), _valid(facts, policy), _vary(facts, policy))
+    checks = (*first, _latency(facts, policy), _follow(facts))
     return tuple(check for check in checks if check is not None)
 
 
@@ -123,7 +146,7 @@ def _scores(facts: Facts) -> list[float]:
 
 
 def _answered(facts: Facts, policy: Policy) -> Check:
-    asked, evidence = policy.sample_predictions, facts.evidence.get("predictions", ())
+    asked, evidence = predictions_to_send(policy), facts.evidence.get("predictions", ())
     wanted = f"{shown(asked)} of {shown(asked)} answered with a score"
     if not facts.scores:
         return inconclusive(ANSWERED, wanted, "no prediction was sent, or none came back", evidence=evidence)
@@ -166,7 +189,7 @@ def _valid(facts: Facts, policy: Policy) -> Check:
 
 
 def _vary(facts: Facts, policy: Policy) -> Check | None:
-    if policy.sample_predictions == 1:
+    if predictions_to_send(policy) == 1:
         return None
     wanted, evidence = "different rows get different scores", facts.evidence.get("predictions", ())
     scores = _scores(facts)
@@ -184,7 +207,7 @@ def _vary(facts: Facts, policy: Policy) -> Check | None:
 def _latencies(facts: Facts, policy: Policy) -> tuple[float, ...]:
     """One latency a request; what never came, or came without a time, took forever."""
     known = [math.inf if latency is None or latency < 0 else latency for latency in facts.latencies_seconds]
-    known += [math.inf] * (policy.sample_predictions - len(known))
+    known += [math.inf] * (predictions_to_send(policy) - len(known))
     late = facts.timeouts - sum(math.isinf(latency) for latency in known)
     if late > 0:
         known = [math.inf] * late + sorted(known)[: len(known) - late] if late < len(known) else [math.inf] * len(known)
@@ -203,6 +226,8 @@ def _latency(facts: Facts, policy: Policy) -> Check:
     slow = sum(latency >= ceiling for latency in latencies)
     reason = f"p99 {figure} {'is' if passed else 'is not'} < {shown(ceiling)} s; {_proves(slow, len(latencies))}"
     status = Status.PASS if passed else Status.FAIL
+    if passed and policy.prove_p99 and slow_share_upper(slow, len(latencies)) > _SLOW_SHARE:
+        status, reason = Status.INCONCLUSIVE, f"not proven: {reason}"
     return Check(name=LATENCY, requirement=wanted, observed=figure, status=status, reason=reason, evidence=evidence)
 
 
@@ -210,11 +235,40 @@ def _proves(slow: int, requests: int) -> str:
     """Say what so many slow requests of so many prove about the share of slow ones, at 95 %."""
     upper = slow_share_upper(slow, requests)
     told = f"{shown(slow)} slow of {shown(requests)} proves ≤ {100 * upper:.2f} % slow at 95 %"
-    if upper <= 0.01:
+    if upper <= _SLOW_SHARE:
         return told
-    if slow > 0.01 * requests:
+    if slow > _SLOW_SHARE * requests:
         return told
     return f"{told}; {shown(requests_to_prove(slow))} with {slow or 'none'} slow would prove p99"
+
+
+def _follow(facts: Facts) -> Check | None:
+    """Compare the scores of the batch with those that the same rows got alone."""
+    if facts.again is None:
+        return None
+    wanted = "asked again in one batch, last row first, each row gets the score that it got alone"
+    evidence = facts.evidence.get("again", ())
+    pairs = list(zip(facts.scores, facts.again, strict=False))
+    known = [(alone, together) for alone, together in pairs if alone is not None and together is not None]
+    if not known or len(known) < len(facts.again):
+        reason = f"{shown(len(known))} of {counted(len(facts.again), 'row')} got a score both times"
+        return inconclusive(FOLLOW, wanted, reason, evidence=evidence)
+    other = [f"row {place}: {shown(a)}, then {shown(b)}" for place, (a, b) in enumerate(known, 1) if abs(a - b) > _SAME]
+    observed = f"{shown(len(known) - len(other))} of {shown(len(known))} the same"
+    status, reason = Status.PASS, f"{counted(len(known), 'row')} asked alone and in one batch: the same scores"
+    if other:
+        status = Status.FAIL
+        reason = f"{_why_other(known)}: {_some(other)}"
+    return Check(name=FOLLOW, requirement=wanted, observed=observed, status=status, reason=reason, evidence=evidence)
+
+
+def _why_other(known: list[tuple[float, float]]) -> str:
+    alone, together = (sorted(scores) for scores in zip(*known, strict=True))
+    if all(abs(first - second) <= _SAME for first, second in zip(alone, together, strict=True)):
+        return "the batch holds the same scores in another order: answers do not follow the rows"
+    if len(set(together)) < len(set(alone)):
+        return "the batch holds fewer different scores: answers are repeated"
+    return "the scores differ: an answer is not that of its row, or the same row does not get the same score twice"
 
 
 def _unseen(facts: Facts) -> str:

@@ -5,25 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verdict, exact, inconclusive
-from retrain.facts import FeatureDrift, Priority, Request
+from retrain.facts import Coverage, FeatureDrift, Fired, Priority, Request
+from retrain.judgement.arming import beside, by_chance, coverage_problem, held_back
+from retrain.judgement.schedule import late, newest_slot, next_slot
 from retrain.judgement.words import at, counted, judge, listed, share_problem, shown
 from retrain.statistics.psi import expected_without_drift
 
-__all__ = ["Facts", "Policy", "aggregate_psi", "decide", "newest_slot", "priority"]
+__all__ = ["Facts", "Policy", "aggregate_psi", "decide", "figures", "newest_slot", "priority"]
 
 SECTION = "when_to_retrain"
 ACCURACY, DRIFT, SCHEDULED, MANUAL = "Accuracy drop", "Drift score", "Scheduled", "Manual request"
 
+_HELD = ", held back"
 _RANK = {"high": 0, "normal": 1, "low": 2}
 
 
 class Facts(Model):
-    """What was observed. ``last_trained_at`` is the newest completed training, promoted or not."""
+    """What was observed. ``last_trained_at`` is the newest completed training, promoted or not.
+
+    ``label_coverage`` is of the window that F1 is counted over. ``f1_by_chance`` and ``drift_by_chance`` are how often
+    a year each trigger would be met though nothing has changed, at the labels and rows seen and under the policy in
+    force. ``f1_fired`` and ``drift_fired`` are looked for only where the policy has a hysteresis. Records of 0.1.0 hold
+    none of these: what is None was not asked, and changes nothing in their verdicts.
+    """
 
     now: Instant
     baseline_f1: Figure = None
@@ -32,6 +41,11 @@ class Facts(Model):
     drift: tuple[FeatureDrift, ...] | None = None
     last_trained_at: Instant | None = None
     request: Request | None = None
+    label_coverage: Coverage | None = None
+    f1_by_chance: Figure = None
+    drift_by_chance: Figure = None
+    f1_fired: Fired | None = None
+    drift_fired: Fired | None = None
     evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
@@ -47,6 +61,13 @@ class Policy(Model):
     drift_window_days: int = Field(28, ge=1, le=366, description="the current window: so many days before now")
     schedule: str = Field("0 2 * * 0", description="cron expression of the weekly slot, in UTC")
     cooldown_hours: float = Field(0, ge=0, description="automatic triggers rest so long after a training")
+    hysteresis_share: float = Field(
+        0, ge=0, le=1, description="a trigger that called must move by this share of its limit to call again; 0: none"
+    )
+    label_delay_days: float = Field(0, ge=0, le=366, description="rows younger than this are left out of F1")
+    f1_minimum_coverage: float = Field(
+        0, ge=0, le=1, description="share of the window's rows that must have their label for a verdict on F1"
+    )
 
     @field_validator("schedule")
     @classmethod
@@ -81,24 +102,21 @@ def priority(facts: Facts, policy: Policy) -> Priority | None:
     return named[0] if named else None
 
 
-def newest_slot(schedule: str, now: datetime) -> datetime:
-    """Return the newest slot of the schedule at or before ``now``; a slot exactly at ``now`` is due."""
-    slot: datetime = _cron(schedule, now + timedelta(microseconds=1)).get_prev(datetime)
-    return slot
-
-
-def _cron(schedule: str, start: datetime) -> Any:
-    from croniter import croniter  # late: no other section needs it
-
-    return croniter(schedule, start)
-
-
 def aggregate_psi(drift: Sequence[FeatureDrift], policy: Policy) -> Decimal | None:
     """Return the mean or the maximum of the features that have rows enough, exactly; None where none has."""
     values = [exact(feature.psi) for feature in drift if feature.psi is not None and _thin(feature, policy) == ""]
     if not values:
         return None
     return max(values) if policy.psi_aggregate == "max" else sum(values, Decimal(0)) / len(values)
+
+
+def figures(facts: Facts, policy: Policy) -> tuple[tuple[str, str, float | None], ...]:
+    """Return for each trigger with a limit the fact that says when it last called, its check, and its figure now."""
+    known = facts.baseline_f1 is not None and facts.f1 is not None
+    drop = exact(facts.baseline_f1 or 0) - exact(facts.f1 or 0) if known else None
+    psi = aggregate_psi(facts.drift or (), policy)
+    told = (("f1_fired", ACCURACY, drop), ("drift_fired", DRIFT, psi))
+    return tuple((name, check, None if value is None else float(value)) for name, check, value in told)
 
 
 def _accuracy(facts: Facts, policy: Policy) -> Check:
@@ -116,6 +134,8 @@ def _accuracy(facts: Facts, policy: Policy) -> Check:
         problem = f"no F1 in the last {counted(policy.f1_window_days, 'day')}"
     elif labels is None:
         problem = "it is not known on how many labels F1 rests"
+    else:
+        problem = problem or coverage_problem(facts.label_coverage, policy.f1_minimum_coverage)
     rest = _rests(ACCURACY, wanted, facts, policy)
     if rest is not None:
         return rest
@@ -126,8 +146,11 @@ def _accuracy(facts: Facts, policy: Policy) -> Check:
     verb = "fell" if drop >= 0 else "rose"
     more = f"more than {tolerance}" if check.status is Status.PASS else f"not more than {tolerance}"
     reason = f"F1 {verb} {shown(abs(drop))} {'below' if drop >= 0 else 'above'} its baseline{baseline}, {more}"
+    reason += beside(facts.label_coverage, facts.f1_by_chance)
     observed = f"F1 {shown(facts.f1)} on {counted(labels or 0, 'label')}, drop {shown(drop)}"
-    return _certain(check.model_copy(update={"observed": observed, "reason": reason}), facts, policy)
+    check = check.model_copy(update={"observed": observed, "reason": reason})
+    held = held_back(drop, policy.f1_drop_tolerance, policy.hysteresis_share, facts.f1_fired)
+    return _certain(_armed(check, held), facts, policy)
 
 
 def _drift(facts: Facts, policy: Policy) -> Check:
@@ -147,8 +170,10 @@ def _drift(facts: Facts, policy: Policy) -> Check:
     above = "above" if check.status is Status.PASS else "not above"
     judged = [feature for feature in features if not _thin(feature, policy)]
     reason = f"{policy.psi_aggregate} PSI {check.observed} is {above} {shown(policy.psi_ceiling)}"
-    reason += f" ({_spread(judged, policy)}){without}"
-    return _certain(check.model_copy(update={"reason": reason}), facts, policy)
+    chance = f"; {by_chance(facts.drift_by_chance)}" if facts.drift_by_chance is not None else ""
+    reason += f" ({_spread(judged, policy)}{chance}){without}"
+    held = held_back(aggregate, policy.psi_ceiling, policy.hysteresis_share, facts.drift_fired)
+    return _certain(_armed(check.model_copy(update={"reason": reason}), held), facts, policy)
 
 
 def _thin(feature: FeatureDrift, policy: Policy) -> str:
@@ -187,8 +212,8 @@ def _scheduled(facts: Facts, policy: Policy) -> Check:
     if rest is not None:
         return rest
     due = slot > last
-    late = _late(facts.now - slot)
-    reason = f"the slot of {at(slot)} is due{late}" if due else f"trained at {at(last)}, after the slot of {at(slot)}"
+    told = late(facts.now - slot)
+    reason = f"the slot of {at(slot)} is due{told}" if due else f"trained at {at(last)}, after the slot of {at(slot)}"
     status = Status.PASS if due else Status.FAIL
     return Check(
         name=SCHEDULED,
@@ -198,14 +223,6 @@ def _scheduled(facts: Facts, policy: Policy) -> Check:
         reason=reason,
         evidence=evidence,
     )
-
-
-def _late(since: timedelta) -> str:
-    hours, minutes = divmod(int(since.total_seconds()) // 60, 60)
-    days, hours = divmod(hours, 24)
-    parts = ((days, "day"), (hours, "hour"), (minutes, "minute"))
-    told = [counted(number, unit) for number, unit in parts if number][:2]
-    return f", {listed(told)} late" if told else ""
 
 
 def _manual(facts: Facts, policy: Policy) -> Check:
@@ -230,6 +247,14 @@ def _rests(name: str, wanted: str, facts: Facts, policy: Policy) -> Check | None
         return None
     reason = f"rests until {at(until)}, {shown(policy.cooldown_hours)} hours after the last training"
     return Check(name=name, requirement=wanted, observed="rests", status=Status.FAIL, reason=reason)
+
+
+def _armed(check: Check, held: str) -> Check:
+    """Keep a trigger that is beyond its limit from calling again before it has moved."""
+    if check.status is not Status.PASS or not held:
+        return check
+    observed, reason = f"{check.observed}{_HELD}", f"{check.reason}, but {held}"
+    return check.model_copy(update={"status": Status.FAIL, "observed": observed, "reason": reason})
 
 
 def _certain(check: Check, facts: Facts, policy: Policy) -> Check:
@@ -290,10 +315,12 @@ def _calls(check: Check, facts: Facts, policy: Policy) -> str:
     """What would have met this trigger, which is not met."""
     if check.observed == "rests":
         return f"{check.name.lower()} once the rest is over"
+    if check.observed.endswith(_HELD):
+        return f"{check.name.lower()} once it has moved as far as its hysteresis asks"
     ways: dict[str, Callable[[], str]] = {
         ACCURACY: lambda: f"F1 < {_f1_limit(facts, policy)}",
         DRIFT: lambda: f"{policy.psi_aggregate} PSI > {shown(policy.psi_ceiling)}",
-        SCHEDULED: lambda: f"the next slot, {at(_cron(policy.schedule, facts.now).get_next(datetime))}",
+        SCHEDULED: lambda: f"the next slot, {at(next_slot(policy.schedule, facts.now))}",
         MANUAL: lambda: "a request",
     }
     return ways[check.name]()

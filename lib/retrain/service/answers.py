@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from retrain.checks import Evidence, Figure, Instant, Model
-from retrain.facts import Epoch, Metrics, Slots
+from retrain.facts import Epoch, Metrics, Scored, Slots
 from retrain.service.reading import bounded, plain
 
 __all__ = ["Answer", "Health", "Phase", "Prediction", "Smoke", "TrainingStatus"]
@@ -75,7 +75,8 @@ class TrainingStatus(Model):
     """What ``GET /training/status`` told. ``status`` is the service's own word in lower case, None where it gave none.
 
     ``metrics`` are the candidate's, ``deltas`` candidate − production by f1, auc_roc, precision, recall; ``progress``
-    is a fraction; ``raw`` is the answer itself, cut to a size that a record can hold.
+    is a fraction; ``retry_after_seconds`` is how long the service asked to be left alone; ``raw`` is the answer itself,
+    cut to a size that a record can hold.
     """
 
     status: str | None = None
@@ -85,11 +86,15 @@ class TrainingStatus(Model):
     production: Metrics | None = None
     deltas: dict[str, Figure] = Field(default_factory=dict)
     holdout: str | None = None
+    candidate_scored: Scored | None = None
+    production_scored: Scored | None = None
+    auc_difference_standard_error: Figure = None
     class_counts: dict[str, int] | None = None
     epochs: tuple[Epoch, ...] | None = None
     log_lines: tuple[str, ...] = ()
     error: str | None = None
     progress: Figure = None
+    retry_after_seconds: Figure = None
     raw: Any = None
     notes: tuple[str, ...] = ()
     evidence: Evidence
@@ -114,7 +119,7 @@ class Prediction(Model):
     """One answer of the prediction endpoint: a score for each row in order, None where no usable one came.
 
     ``invalid`` describes each answer that was no finite number. ``latency_seconds`` is None unless the service
-    answered 2xx; ``client_seconds`` is what this side spent outside waiting.
+    answered 2xx.
     """
 
     scores: tuple[Figure, ...]
@@ -122,7 +127,6 @@ class Prediction(Model):
     version: str | None = None
     slot: str | None = None
     latency_seconds: Figure = None
-    client_seconds: float = 0.0
     timed_out: bool = False
     error: str | None = None
     evidence: Evidence
@@ -132,8 +136,8 @@ class Smoke(Model):
     """One request a row: scores and latencies (seconds) in order, None where no usable answer came.
 
     ``invalid`` holds at most twenty descriptions. ``answered_by`` and ``version`` are told only where every answer
-    told the same. ``wall_seconds`` is the whole measurement, ``client_seconds`` the part of it (summed over the
-    connections) that this side spent outside waiting; the warm-up is in neither.
+    told the same. ``wall_seconds`` is the whole measurement, without the warm-up. ``client_p99_seconds`` is what this
+    side itself adds to a latency, at most: the same requests against an echo on loopback; None where there is none.
     """
 
     scores: tuple[Figure, ...]
@@ -147,10 +151,5 @@ class Smoke(Model):
     concurrency: int = 1
     warm_up_requests: int = 0
     wall_seconds: float = 0.0
-    client_seconds: float = 0.0
+    client_p99_seconds: Figure = None
     evidence: Evidence
-
-    @property
-    def client_seconds_a_request(self) -> float | None:
-        """Mean client overhead of one request, in seconds; None where none was sent."""
-        return self.client_seconds / len(self.scores) if self.scores else None

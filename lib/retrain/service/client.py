@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import chain, islice, repeat
+from itertools import cycle, islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +23,7 @@ from retrain.clock import Clock, EnvironmentClock
 from retrain.errors import UsageError, nearest
 from retrain.service.answers import Answer, Health, Prediction, Smoke, TrainingStatus
 from retrain.service.replies import read_health, read_prediction, read_status
+from retrain.service.spread import client_p99, connected, over
 from retrain.service.wire import ServiceUnavailable, Wire
 
 __all__ = ["Answer", "Health", "Prediction", "Service", "ServiceUnavailable", "Smoke", "TrainingStatus"]
@@ -56,12 +56,13 @@ class Service:
         token: str | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         """Take where the service is and how it names things; a wrong address or path raises UsageError.
 
         ``timeout_seconds`` is the longest wait (wall seconds) for one answer; ``token`` is sent as a bearer token;
         ``paths`` may replace trigger, status, predict, reload and health; a health of None is never asked, and a
-        ``predict_slot_field`` of None never sent.
+        ``predict_slot_field`` of None never sent; ``redact`` takes secrets out of what is kept of an answer.
         """
         given = dict(paths or {})
         self._health_path = given.pop("health", _PATHS["health"])
@@ -69,8 +70,14 @@ class Service:
         self._paths = _checked_paths(checked)
         self._clock = clock or EnvironmentClock()
         self._wire = Wire(
-            base_url=base_url, timeout_seconds=timeout_seconds, token=token, transport=transport, clock=self._clock
+            base_url=base_url,
+            timeout_seconds=timeout_seconds,
+            token=token,
+            transport=transport,
+            clock=self._clock,
+            redact=redact,
         )
+        self._on_network = transport is None
         self._slot_field = predict_slot_field
         self._rows_field = predict_rows_field
         self._form: str | None = None
@@ -117,8 +124,9 @@ class Service:
         answer = self._wire.get(self._paths["status"])
         wrong = _why_unusable(answer, absent_is_fine=True)
         if wrong:
-            raise self._unavailable("status", wrong)
-        return read_status(answer.json if answer.succeeded else {}, _evidence(answer))
+            raise self._unavailable("status", wrong, answer)
+        read = read_status(answer.json if answer.succeeded else {}, _evidence(answer))
+        return read.model_copy(update={"retry_after_seconds": answer.retry_after_seconds})
 
     def health(self) -> Health | None:
         """Return what the health endpoint tells, or None where the service offers none that can be read.
@@ -133,7 +141,7 @@ class Service:
         code = answer.status_code
         if code is not None and (code < 500 or code == 501) and code not in _NOT_NOW and not answer.timed_out:
             return None
-        raise self._unavailable("health", answer.words)
+        raise self._unavailable("health", answer.words, answer)
 
     def trigger(self, body: Mapping[str, Any]) -> Answer:
         """Send the training request, exactly once. Whatever happens is in the answer; a NaN in ``body`` ValueError."""
@@ -149,34 +157,42 @@ class Service:
         Where the service refuses the rows' field name (400 or 422) on the first use, the usual other names are tried,
         once; the one that works is kept. Nothing is raised: an error is in the prediction.
         """
-        began = self._clock.monotonic()
-        answer = self._ask(self._form if self._form is not None else self._rows_field, rows, slot)
+        return self._predict(self._wire, rows, slot)
+
+    def _predict(self, wire: Wire, rows: Sequence[Row], slot: str | None) -> Prediction:
+        answer = self._ask(wire, self._form if self._form is not None else self._rows_field, rows, slot)
         if answer.succeeded and self._form is None:
             self._form = self._rows_field
         elif answer.status_code in (400, 422) and self._form is None:
-            answer = self._find_form(rows, slot) or answer
-        read = read_prediction(answer, len(rows), _evidence(answer))
-        return read.model_copy(update={"client_seconds": self._clock.monotonic() - began - answer.seconds})
+            answer = self._find_form(wire, rows, slot) or answer
+        return read_prediction(answer, len(rows), _evidence(answer))
 
     def smoke(self, rows: Sequence[Row], *, slot: str | None, concurrency: int, warm_up: int) -> Smoke:
         """Send one request a row over ``concurrency`` connections and time each; ``warm_up`` more go first, untimed.
 
-        A service whose rows' field name is not known yet gets at least one to warm up. Time spent waiting for a free
-        connection is in no latency.
+        Each connection takes every n-th row, of the warm-up too. A service whose rows' field name is not known yet
+        gets at least one to warm up. Afterwards the same requests go to an echo on loopback, which shows what of a
+        latency is this client's own.
         """
         untimed = max(warm_up, 0 if self._form is not None else 1) if rows else 0
-        pool = ThreadPoolExecutor(max_workers=concurrency)
-        try:
-            first_rows = islice(chain.from_iterable(repeat(rows)), untimed)
-            list(pool.map(lambda row: self.predict([row], slot=slot), first_rows))
+        first_rows = list(islice(cycle(rows), untimed))
+        with connected(self._wire, concurrency) as wires:
+            over(wires, first_rows, lambda wire, row: self._predict(wire, [row], slot))
             began = self._clock.monotonic()
-            told = list(pool.map(lambda row: self.predict([row], slot=slot), rows))
+            told = over(wires, rows, lambda wire, row: self._predict(wire, [row], slot))
             wall_seconds = self._clock.monotonic() - began
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-        return self._summed(told, concurrency, untimed, wall_seconds)
+        own = self._own_p99(rows, slot, concurrency)
+        return self._summed(told, concurrency, untimed, wall_seconds, own)
 
-    def _summed(self, told: Sequence[Prediction], concurrency: int, warm_up: int, wall_seconds: float) -> Smoke:
+    def _own_p99(self, rows: Sequence[Row], slot: str | None, concurrency: int) -> float | None:
+        if not self._on_network:
+            return None
+        field = self._form if self._form is not None else self._rows_field
+        return client_p99(self._wire, [self._content(field, [row], slot) for row in rows], concurrency)
+
+    def _summed(
+        self, told: Sequence[Prediction], concurrency: int, warm_up: int, wall_seconds: float, own: float | None
+    ) -> Smoke:
         invalid = [f"request {number}: {why}" for number, why in _invalid(told)]
         scores = tuple(prediction.scores[0] for prediction in told)
         return Smoke(
@@ -191,44 +207,52 @@ class Service:
             concurrency=concurrency,
             warm_up_requests=warm_up,
             wall_seconds=wall_seconds,
-            client_seconds=sum(prediction.client_seconds for prediction in told),
-            evidence=self._smoke_evidence(told, scores),
+            client_p99_seconds=own,
+            evidence=self._smoke_evidence(told, scores, concurrency, own),
         )
 
-    def _smoke_evidence(self, told: Sequence[Prediction], scores: tuple[float | None, ...]) -> Evidence:
+    def _smoke_evidence(
+        self, told: Sequence[Prediction], scores: tuple[float | None, ...], concurrency: int, own: float | None
+    ) -> Evidence:
         ids = [prediction.evidence.request_id for prediction in told]
+        alone = "" if own is None else f"; the client alone, against an echo on loopback: p99 {own:.4f} s"
+        over_ = f" over {concurrency} connections; the hash is of the scores in order{alone}"
         return Evidence(
             source="service",
             at=self._clock.now(),
             request_id=ids[0] if ids else None,
             result_sha256=hashlib.sha256(json.dumps(scores).encode()).hexdigest(),
             rows=len(told),
-            note=f"{len(ids)} requests, {ids[0]} to {ids[-1]}; the hash is of the scores in order" if ids else "",
+            note=f"{len(ids)} requests, {ids[0]} to {ids[-1]},{over_}" if ids else "",
         )
 
-    def _ask(self, field: str, rows: Sequence[Row], slot: str | None) -> Answer:
+    def _ask(self, wire: Wire, field: str, rows: Sequence[Row], slot: str | None) -> Answer:
+        return wire.ask(self._paths["predict"], self._content(field, rows, slot))
+
+    def _content(self, field: str, rows: Sequence[Row], slot: str | None) -> bytes:
         body: Any = [_plain(row) for row in rows]
         if field != _BARE:
             body = {field: body, **({self._slot_field: slot} if slot and self._slot_field else {})}
-        content = json.dumps(body, allow_nan=False, default=_scalar).encode("utf-8", "replace")
-        return self._wire.ask(self._paths["predict"], content)
+        return json.dumps(body, allow_nan=False, default=_scalar).encode("utf-8", "replace")
 
-    def _find_form(self, rows: Sequence[Row], slot: str | None) -> Answer | None:
+    def _find_form(self, wire: Wire, rows: Sequence[Row], slot: str | None) -> Answer | None:
         """Try the usual names once, whoever comes first; the others then use what was found."""
         with self._finding:
             if self._form is not None or self._looked_for_form:
-                return self._ask(self._form, rows, slot) if self._form is not None else None
+                return self._ask(wire, self._form, rows, slot) if self._form is not None else None
             self._looked_for_form = True
             for field in (*_ROWS_FIELDS, *([_BARE] if slot is None else [])):
-                answer = self._ask(field, rows, slot) if field != self._rows_field else None
+                answer = self._ask(wire, field, rows, slot) if field != self._rows_field else None
                 if answer is not None and answer.succeeded:
                     self._form = field
                     return answer
         return None
 
-    def _unavailable(self, name: str, wrong: str) -> ServiceUnavailable:
+    def _unavailable(self, name: str, wrong: str, answer: Answer) -> ServiceUnavailable:
         asked = f"GET {self.base_url}{self._paths[name]}"
-        return ServiceUnavailable(f"the mlmonitoring service: {asked}: {wrong}. This request changed nothing.")
+        error = ServiceUnavailable(f"the mlmonitoring service: {asked}: {wrong}. This request changed nothing.")
+        error.retry_after_seconds = answer.retry_after_seconds
+        return error
 
 
 def _checked_paths(paths: Mapping[str, str | None]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from retrain.checks import Evidence, Figure
-from retrain.facts import Epoch, Slots
+from retrain.facts import Epoch, Scored, Slots
 from retrain.service.answers import Answer, Health, Prediction, TrainingStatus
 from retrain.service.reading import bounded, comparison, figure, first, metrics, text, whole_number
 
@@ -19,6 +19,7 @@ __all__ = ["read_health", "read_prediction", "read_status"]
 
 _SCORES = ("scores", "predictions", "results", "outputs", "probabilities", "data")
 _SCORE = ("score", "probability", "proba", "prediction", "predicted_probability", "value", "output")
+_AUC_ERRORS = ("auc_roc_difference_standard_error", "auc_difference_standard_error", "auc_roc_delta_standard_error")
 _LOG_LINES, _EPOCHS, _NOTES, _INVALID = 200, 10_000, 50, 20
 
 
@@ -33,6 +34,7 @@ def read_status(told: Any, evidence: Evidence) -> TrainingStatus:
     if word is None:
         notes.append("the answer holds no status")
     log = first(body, "log", "logs", "history")
+    shared = _holdout_id(first(compared, "holdout", "hold_out"))
     told_version = text(first(body, "model_version", "candidate_version", "version"))
     version = told_version or (candidate.version if candidate else None)
     return TrainingStatus(
@@ -43,6 +45,9 @@ def read_status(told: Any, evidence: Evidence) -> TrainingStatus:
         production=production,
         deltas=deltas,
         holdout=_holdout(first(compared, "holdout", "hold_out") or first(body, "holdout", "hold_out")),
+        candidate_scored=_scored(first(body, "metrics"), shared or _holdout_id(first(body, "holdout")), notes),
+        production_scored=_scored(first(compared, "production"), shared, notes),
+        auc_difference_standard_error=figure(first(compared, *_AUC_ERRORS), "comparison's standard error", notes),
         class_counts=_class_counts(first(body, "class_counts", "class_balance"), notes),
         epochs=_epochs(log if isinstance(log, list) else first(body, "epochs"), notes),
         log_lines=_log_lines(log),
@@ -71,6 +76,20 @@ def _holdout(value: Any) -> str | None:
     counts = [f"{first(value, key)} {key}" for key in ("rows", "positives") if text(first(value, key))]
     told = ": ".join(part for part in (name, says) if part)
     return " ".join(part for part in (told, f"({', '.join(counts)})" if counts else "") if part) or None
+
+
+def _holdout_id(value: Any) -> str | None:
+    return text(first(value, "id", "hash", "name")) if isinstance(value, Mapping) else text(value)
+
+
+def _scored(told: Any, shared: str | None, notes: list[str]) -> Scored:
+    """Read on what one model's figures rest; a hold-out of its own goes before the one that the comparison names."""
+    own = _holdout_id(first(told, "holdout", "hold_out", "holdout_id", "holdout_hash"))
+    timed = whole_number(first(told, "timed_requests", "latency_requests"), "timed_requests", notes)
+    slow = whole_number(first(told, "slow_requests"), "slow_requests", notes)
+    if timed is None or slow is None or slow > timed:
+        timed = slow = None
+    return Scored(holdout_id=own or shared, timed_requests=timed, slow_requests=slow)
 
 
 def _class_counts(value: Any, notes: list[str]) -> dict[str, int] | None:

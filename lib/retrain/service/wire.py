@@ -14,7 +14,7 @@ import random
 import ssl
 import uuid
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
@@ -23,6 +23,7 @@ import httpx
 from retrain.checks import Evidence
 from retrain.clock import Clock
 from retrain.errors import RetrainError, UsageError
+from retrain.redaction import Secrets, weakness
 from retrain.service.answers import Answer
 from retrain.service.reading import is_page, parse
 
@@ -39,7 +40,12 @@ _JITTER = random.SystemRandom()
 
 
 class ServiceUnavailable(RetrainError):  # noqa: N818 - named for what happened
-    """The service did not answer a read in a way that can be used. The read changed nothing."""
+    """The service did not answer a read in a way that can be used. The read changed nothing.
+
+    ``retry_after_seconds`` is how long it asked to be left alone, None where it asked for nothing.
+    """
+
+    retry_after_seconds: float | None = None
 
 
 class _Unreadable(Exception):  # noqa: N818 - never leaves this module
@@ -57,11 +63,16 @@ class Wire:
         token: str | None,
         transport: httpx.BaseTransport | None,
         clock: Clock,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
-        """Take where the service is, the longest wait for an answer (wall seconds), and a bearer token or None."""
+        """Take where the service is, the longest wait for an answer (wall seconds), and a bearer token or None.
+
+        ``redact`` takes secrets out of what is kept of an answer, before anything is cut; None knows the token alone.
+        """
         self.base_url = _checked(base_url, token)
         self._timeout = timeout_seconds
         self._token = token
+        self._redact = redact or _knowing(token)
         self._transport = transport
         self.clock = clock
         self._shared = self._client(keep_alive=True)
@@ -70,6 +81,17 @@ class Wire:
     def close(self) -> None:
         """Close the connections."""
         self._shared.close()
+
+    def another(self, *, base_url: str | None = None) -> Wire:
+        """Return a wire with connections of its own: to the same service, or to ``base_url``, without the token."""
+        return Wire(
+            base_url=base_url or self.base_url,
+            timeout_seconds=self._timeout,
+            token=None if base_url else self._token,
+            transport=self._transport,
+            clock=self.clock,
+            redact=self._redact,
+        )
 
     def get(self, path: str) -> Answer:
         """Read, and try again a few times where the failure may pass; ``Retry-After`` is honoured up to ten seconds."""
@@ -143,7 +165,7 @@ class Wire:
     def _answer(
         self, response: httpx.Response | None, body: bytes, failure: Exception | None, seconds: float, request_id: str
     ) -> Answer:
-        body = self._without_token(body)
+        body = self._discreet(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         page = response is not None and is_page(body, response.headers.get("content-type", ""))
         value, unread = (None, None) if response is None or failure else parse(body)
         told = response.headers if response is not None else {}
@@ -161,19 +183,27 @@ class Wire:
         )
 
     def _evidence(self, headers: Mapping[str, str], body: bytes | None, request_id: str) -> Evidence:
-        told = self._without_token(headers.get("x-request-id", "").encode()).decode("utf-8", "replace")[:200]
+        told = self._discreet(headers.get("x-request-id", ""))[:200]
         digest = None if body is None else hashlib.sha256(body).hexdigest()
         return Evidence(source="service", at=self.clock.now(), request_id=told or request_id, result_sha256=digest)
 
-    def _without_token(self, body: bytes) -> bytes:
-        """A service may echo what it was sent; a secret is never kept."""
-        return body.replace(self._token.encode(), b"[redacted]") if self._token else body
+    def _discreet(self, text: str) -> str:
+        """A service may echo what it was sent; a secret is never kept, and is taken out before a text is cut."""
+        told = self._redact(text)
+        return told.replace(self._token, "[redacted]") if self._token else told  # one too short to be told from words
 
     def _said(self, failure: Exception) -> str:
         if isinstance(failure, httpx.TimeoutException):
             return f"no answer within {self._timeout:g} s ({type(failure).__name__})"
-        said = self._without_token(str(failure).encode("utf-8", "replace")).decode()[:300] or type(failure).__name__
+        said = self._discreet(str(failure).encode("utf-8", "replace").decode())[:300] or type(failure).__name__
         return f"no connection could be made: {said}" if isinstance(failure, _NEVER_LEFT) else said
+
+
+def _knowing(token: str | None) -> Callable[[str], str]:
+    secrets = Secrets()
+    if token is not None and weakness(token) is None:
+        secrets.register(token, "service token")
+    return secrets.redact
 
 
 def _checked(base_url: str, token: str | None) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from retrain import runbook
 from retrain.checks import Model
-from retrain.errors import UsageError, nearest
 from retrain.sections.blue_green_deployment import Policy as BlueGreenDeployment
 from retrain.sections.decision_record import Policy as DecisionRecord
 from retrain.sections.evaluation_gate import Policy as EvaluationGate
@@ -33,12 +31,10 @@ from retrain.sections.when_to_retrain import Policy as WhenToRetrain
 from retrain.settings import complaints, consistency, parameters
 from retrain.settings.outside import Name, Notifications, Records, Sandbox, Service, Warehouse
 from retrain.settings.parameters import Parameters
+from retrain.settings.places import DEFAULT_ENVIRONMENT, file_of, project_root, shown
 from retrain.settings.strict_yaml import Where, clipped, refusal
 
-__all__ = ["DEFAULT_ENVIRONMENT", "RUNBOOK", "Settings", "load", "parameter_names", "project_root", "schema"]
-
-DEFAULT_ENVIRONMENT = "sandbox"
-ROOT_VARIABLE = "RETRAIN_HOME"
+__all__ = ["RUNBOOK", "Settings", "load", "parameter_names", "schema"]
 
 RUNBOOK: Mapping[str, tuple[str, ...]] = {
     "when_to_retrain": ("f1_drop_tolerance", "psi_ceiling", "schedule"),
@@ -147,10 +143,10 @@ def load(
     """
     if file is None:
         environment = DEFAULT_ENVIRONMENT if environment is None else environment
-        file = _file_of(environment, (root or project_root()) / "parameters")
+        file = file_of(environment, (root or project_root()) / "parameters")
     found = parameters.read(
         file,
-        shown=_shown(file),
+        shown=shown(file),
         assignments=assignments,
         is_block=lambda where: complaints.block_at(Settings, where) is not None,
     )
@@ -158,26 +154,6 @@ def load(
     if environment is not None and isinstance(written, str) and written != environment:
         found.complain(("environment",), f"is {written}, but {environment} was asked for: is this the right file?")
     return _validated(found)
-
-
-def project_root(start: Path | None = None) -> Path:
-    """Return the folder that has ``parameters`` and ``notebooks``: ``$RETRAIN_HOME``, one above, or the checkout.
-
-    Looks upwards from ``start`` (the working folder by default). Raises UsageError where there is none.
-    """
-    named = os.environ.get(ROOT_VARIABLE)
-    if named:
-        if not _is_root(Path(named)):
-            raise UsageError(f"${ROOT_VARIABLE} is {named}, which has no folders parameters and notebooks")
-        return Path(named).resolve()
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[3]):
-        if _is_root(folder):
-            return folder
-    raise UsageError(
-        f"{here} is not in a project: no folder above it has parameters and notebooks. "
-        f"Go there, or name it in ${ROOT_VARIABLE}"
-    )
 
 
 def parameter_names(section: str) -> tuple[str, ...]:
@@ -216,20 +192,3 @@ def _demand_what_production_needs(found: Parameters) -> None:
         if value is None:
             means = complaints.meaning(Settings, where)
             found.complain(where, f"is not set, and must be filled in outside the sandbox: {means}")
-
-
-def _file_of(environment: str, folder: Path) -> Path:
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    if environment in known:
-        return folder / f"{environment}.yaml"
-    hint = f"{nearest(environment, known)} There is: {', '.join(known) or 'none'}"
-    raise UsageError(f"there is no environment {clipped(environment)!r} in {_shown(folder)}.{hint}")
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return clipped(str(path.relative_to(here) if path.is_relative_to(here) else path), 200)
-
-
-def _is_root(folder: Path) -> bool:
-    return (folder / "parameters").is_dir() and (folder / "notebooks").is_dir()

@@ -21,6 +21,7 @@ __all__ = [
     "fewest",
     "jaccard_of",
     "lower_bound",
+    "normal_bounds",
     "requests_to_prove",
     "slow_share_upper",
     "trials_to_prove",
@@ -92,6 +93,14 @@ def difference_bounds(first: Bounds, second: Bounds) -> Bounds:
     at 95 % each bound of the difference holds at 95 %.
     """
     return first[0] - second[1], first[1] - second[0]
+
+
+def normal_bounds(estimate: float, standard_error: float, confidence: float = 0.95) -> Bounds:
+    """Return the one-sided lower and upper bound, each at ``confidence``, of an estimate with a normal error."""
+    if standard_error < 0 or not 0 < confidence < 1:
+        raise ValueError(f"a standard error of {standard_error} or a confidence of {confidence} cannot be")
+    reach = NormalDist().inv_cdf(confidence) * standard_error
+    return estimate - reach, estimate + reach
 
 
 def auc_bounds(auc: float, positives: int, negatives: int, confidence: float = 0.95) -> Bounds:

@@ -82,18 +82,18 @@ def first(acts: Flags) -> Counts:
 
 
 def first_in_a_row(bad: Flags, told: Flags, needed: int) -> tuple[Counts, Counts]:
-    """Return the first window with ``needed`` bad ones in a row (0: none), and the row that is open at the end.
+    """Return the first window with ``needed`` bad ones in a row (0: none), and the row that is open after each window.
 
     A window in which nothing was told neither breaks nor lengthens a row.
     """
     import numpy
 
     row = numpy.zeros(len(bad), dtype=numpy.int64)
-    seen = numpy.zeros(len(bad), dtype=numpy.int64)
+    rows = numpy.zeros(bad.shape, dtype=numpy.int64)
     for window in range(bad.shape[1]):
         row = numpy.where(told[:, window], numpy.where(bad[:, window], row + 1, 0), row)
-        seen = numpy.where((seen == 0) & (row >= needed), window + 1, seen)
-    return seen, row
+        rows[:, window] = row
+    return first(rows >= needed), rows
 
 
 def false_f1_triggers(

@@ -12,12 +12,14 @@ one second when fewer than 1 % of the requests are slow: slow requests are Berno
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from retrain.statistics.beta import log_at_least, log_at_most, log_binomial
 
 __all__ = [
     "SLOW_CONCENTRATION",
+    "chance_of_acting",
     "fewest_bad",
     "log_e_above",
     "log_e_bernoulli_below",
@@ -28,6 +30,9 @@ __all__ = [
 
 SLOW_CONCENTRATION = 20
 """The mixture for slow requests is Beta(1, 20), cut off at the ceiling: most of its weight is on a few per cent."""
+
+_REACH, _NEGLIGIBLE = 8, 1e-15
+"""Counts further than so many standard deviations from their mean are left out, and sums that are hardly possible."""
 
 
 def log_e_above(bad: int, events: int, ceiling: float, *, concentration: int = 1) -> float:
@@ -94,6 +99,50 @@ def power_above(
     if fewest is None:
         return 0.0
     return math.exp(log_at_least(max(fewest, at_least), events, truth))
+
+
+def chance_of_acting(looks: Sequence[int], fewest: Sequence[int | None], truth: float) -> float:
+    """Return the chance that a test acts at one of ``looks``, were the share of bad events ``truth``: exactly.
+
+    ``looks`` are the events that had come by each look, never falling; at each the test acts from its number of
+    ``fewest`` bad events on, and never where that is None. A walk over the bad events so far: what has acted is
+    counted, and goes no further.
+    """
+    chances, first, acted, before = [1.0], 0, 0.0, 0
+    for events, at in zip(looks, fewest, strict=True):
+        start, one = _binomial(events - before, truth)
+        cut, chances = _likely(_added(chances, one))
+        first, before = first + start + cut, events
+        if at is not None and at < first + len(chances):
+            keep = max(at - first, 0)
+            acted += math.fsum(chances[keep:])
+            chances = chances[:keep]
+        if not chances:
+            break
+    return min(acted, 1.0)
+
+
+@lru_cache(maxsize=256)
+def _binomial(events: int, share: float) -> tuple[int, tuple[float, ...]]:
+    """Return the first count of ``events`` with a chance worth naming, and the chances from there on."""
+    mean, reach = events * share, _REACH * (math.sqrt(events * share * (1 - share)) + 1)
+    low, high = max(0, math.floor(mean - reach)), min(events, math.ceil(mean + reach))
+    return low, tuple(math.exp(log_binomial(bad, events, share)) for bad in range(low, high + 1))
+
+
+def _likely(chances: list[float]) -> tuple[int, list[float]]:
+    """Return how many counts were cut off in front, and the chances without both far ends."""
+    likely = [place for place, chance in enumerate(chances) if chance > _NEGLIGIBLE]
+    return (likely[0], chances[likely[0] : likely[-1] + 1]) if likely else (0, [])
+
+
+def _added(chances: Sequence[float], one: Sequence[float]) -> list[float]:
+    """Return the chances of the sum of two counts."""
+    total = [0.0] * (len(chances) + len(one) - 1)
+    for place, chance in enumerate(chances):
+        for more, other in enumerate(one, place):
+            total[more] += chance * other
+    return total
 
 
 def _first(acts: Callable[[int], bool], events: int) -> int | None:

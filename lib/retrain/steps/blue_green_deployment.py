@@ -77,7 +77,7 @@ def smoke_test_again(run: Run, rows: Answer[Rows], effect: Effect) -> str | None
     if effect.outcome != "applied" or first is None or first.answered_by is not None:
         return None
     slots = smoke.slots(run).value
-    told = smoke.smoke_test(run, rows, Slots())
+    told, again = smoke.smoke_test(run, rows, Slots()), smoke.asked_again(run, rows, Slots())
     facts = staging_smoke_tests.Facts(
         gate="passed",
         candidate_version=first.candidate_version,
@@ -85,9 +85,11 @@ def smoke_test_again(run: Run, rows: Answer[Rows], effect: Effect) -> str | None
         answered_by=told.answered_by,
         scores=told.scores,
         latencies_seconds=told.latencies_seconds,
+        client_p99_seconds=told.client_p99_seconds,
         invalid=told.invalid,
         timeouts=told.timeouts,
-        evidence={"predictions": (told.evidence,)},
+        again=again.value,
+        evidence={"predictions": (told.evidence,), "again": again.evidence},
     )
     verdict = staging_smoke_tests.after_swap(facts, run.settings.staging_smoke_tests)
     run.say("smoke_again", facts=facts.model_dump(mode="json"), verdict=verdict.model_dump(mode="json"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrain.checks import Verdict
@@ -13,14 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["changed_in_production", "gathered", "scraps", "timeline"]
 
+SCRAP = "application/scrapbook.scrap.json+json"
+"""The type of what ``retrain.notebook.glue`` shows, which is scrapbook's own."""
+
 
 def scraps(run: Run) -> dict[str, Any]:
-    """Return the verdict that each executed notebook of the run's folder holds, by file name, read with scrapbook."""
-    import scrapbook  # about a second: only here
+    """Return the verdict that each executed notebook of the run's folder holds, by file name, as scrapbook reads it.
 
-    book = scrapbook.read_notebooks(str(run.folder.path))
-    read = {notebook.filename: notebook.scraps for notebook in book.notebooks}
-    return {name: told["verdict"].data for name, told in read.items() if "verdict" in told}
+    A notebook that is being written just now, or cannot be read, holds none.
+    """
+    told = {path.name: _glued(path, "verdict") for path in sorted(run.folder.path.glob("*.ipynb"))}
+    return {name: verdict for name, verdict in told.items() if verdict is not None}
 
 
 def gathered(run: Run, told: dict[str, Any]) -> Facts:
@@ -57,6 +62,18 @@ def changed_in_production(run: Run, facts: Facts) -> str:
     if "rollback" in applied:
         return f"{new} served for a while; {former} serves again."
     return f"{new} serves in place of {former}, which is in standby."
+
+
+def _glued(path: Path, name: str) -> Any:
+    """Return what was last glued under ``name`` in a notebook, or None. Importing scrapbook would take a second."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return None
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
+    scraps = [data[SCRAP] for data in shown if SCRAP in data]
+    named = [scrap["data"] for scrap in scraps if scrap["name"] == name]
+    return named[-1] if named else None
 
 
 def _difference(body: Any, told: dict[str, Any]) -> str:

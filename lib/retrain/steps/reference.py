@@ -24,7 +24,7 @@ def frozen_profile(run: Run) -> Profile | None:
         return None
     beside = run.folder.path.parents[2] / ".reference" / run.model  # beside the record: it can be asked for again
     kept = beside / f"{production.reference_end:%Y%m%dT%H%M%SZ}.json"
-    names = [feature.name for feature in run.warehouse.features()]
+    names = [feature.name for feature in run.warehouse.taken("features", run.warehouse.features)]
     if kept.exists():
         profile = Profile.model_validate_json(kept.read_text(encoding="utf-8"))
         window = (profile.reference_start, profile.reference_end)

@@ -15,9 +15,20 @@ from retrain.warehouse import Answer
 if TYPE_CHECKING:
     from retrain.notebook import Run
 
-__all__ = ["candidate_version", "latency_picture", "p99", "sample_rows", "slots", "smoke_test"]
+__all__ = [
+    "asked_again",
+    "candidate_version",
+    "facts",
+    "latency_picture",
+    "p99",
+    "sample_rows",
+    "side_by_side",
+    "slots",
+    "smoke_test",
+]
 
 Rows = tuple[dict[str, Any], ...]
+Again = Answer[tuple[float | None, ...] | None]
 
 
 def slots(run: Run) -> Answer[Slots]:
@@ -47,7 +58,7 @@ def sample_rows(run: Run) -> Answer[Rows]:
     policy = run.settings.staging_smoke_tests
     with run.waiting("warehouse"):
         since = run.now - timedelta(days=policy.sample_window_days)
-        return run.warehouse.sample_rows(policy.sample_predictions, since=since, until=run.now)
+        return run.warehouse.sample_rows(rules.predictions_to_send(policy), since=since, until=run.now)
 
 
 def smoke_test(run: Run, rows: Answer[Rows], told: Slots) -> Smoke:
@@ -55,6 +66,49 @@ def smoke_test(run: Run, rows: Answer[Rows], told: Slots) -> Smoke:
     policy = run.settings.staging_smoke_tests
     slot = "standby" if told.attested else None
     return run.service.smoke(rows.value, slot=slot, concurrency=policy.concurrency, warm_up=policy.warm_up_requests)
+
+
+def asked_again(run: Run, rows: Answer[Rows], told: Slots) -> Again:
+    """Ask the first rows once more, in one batch and last row first; their scores come back in the rows' own order.
+
+    None where the policy does not want it, or there is no row.
+    """
+    first = rows.value[: run.settings.staging_smoke_tests.batch_rows]
+    if not first:
+        return Answer(None, ())
+    told_at_once = run.service.predict(first[::-1], slot="standby" if told.attested else None)
+    return Answer(told_at_once.scores[::-1], (told_at_once.evidence,))
+
+
+def side_by_side(smoke: Smoke, again: Again) -> list[dict[str, Any]]:
+    """Return each row's score alone and in the batch, those that differ most first."""
+    pairs = [(place, *scores) for place, scores in enumerate(zip(smoke.scores, again.value or (), strict=False), 1)]
+    apart = [0.0 if alone is None or together is None else -abs(alone - together) for _, alone, together in pairs]
+    told = [{"row": place, "alone": alone, "in the batch": together} for place, alone, together in pairs]
+    return [row for _, row in sorted(zip(apart, told, strict=True), key=lambda each: each[0])]
+
+
+def facts(
+    run: Run, candidate: str | None, told: Answer[Slots], rows: Answer[Rows], smoke: Smoke, again: Again
+) -> rules.Facts:
+    """Put together what was seen, for the verdict."""
+    return rules.Facts(
+        gate=run.outcome("evaluation_gate"),
+        candidate_version=candidate,
+        slots=told.value,
+        answered_by=smoke.answered_by,
+        scores=smoke.scores,
+        latencies_seconds=smoke.latencies_seconds,
+        client_p99_seconds=smoke.client_p99_seconds,
+        invalid=smoke.invalid,
+        timeouts=smoke.timeouts,
+        again=again.value,
+        evidence={
+            "predictions": (smoke.evidence, *rows.evidence),
+            "again": again.evidence,
+            "slots": told.evidence,
+        },
+    )
 
 
 def p99(latencies: tuple[float | None, ...]) -> float | None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retrain.acts import training_act
-from retrain.errors import RetrainError
+from retrain.clock import Pace
 from retrain.facts import Effect, Remedy
 from retrain.sections import if_retraining_fails
 from retrain.sections import training as rules
 from retrain.service.answers import TrainingStatus
+from retrain.service.wire import ServiceUnavailable
 
 if TYPE_CHECKING:
     from retrain.notebook import Run
@@ -54,20 +55,26 @@ def trigger(run: Run, body: dict[str, Any]) -> Effect:
     return run.perform(training_act(run.service, body, attempt=run.attempt, poll_seconds=run.policy.poll_seconds))
 
 
-def wait(run: Run, effect: Effect, live: Callable[[str], None]) -> Waited:
-    """Look at the training's status until it has ended or the deadline has passed; ``live`` is shown each look."""
+def wait(run: Run, effect: Effect, live: Callable[[str], None], *, pace: Pace | None = None) -> Waited:
+    """Look at the training's status until it has ended or the deadline has passed; ``live`` is shown each look.
+
+    Looks are ``poll_seconds`` apart at most, and closer in the beginning (see ``Pace``), unless the service asks for
+    more with ``Retry-After``.
+    """
     if effect.outcome != "applied":
         return Waited(None, 0.0, deadline_passed=False)
     if effect.observed_by == "response":
         run.say("deviation", deviation=_ANY_TRAINING)
+    pace = pace or Pace(run.policy.poll_seconds)
     began = run.clock.monotonic()
     deadline = began + run.policy.deadline_minutes * 60
     with run.waiting("training"):
-        status = _look(run)
-        while not _ended(status) and run.clock.monotonic() < deadline:
+        status, asked = _look(run)
+        while not _ended(status) and (left := deadline - run.clock.monotonic()) > 0:
             live(progress(status))
-            run.clock.sleep(min(run.policy.poll_seconds, max(0.0, deadline - run.clock.monotonic())))
-            status = _look(run) or status
+            run.clock.sleep(pace.pause(asked=asked, left=left))
+            told, asked = _look(run)
+            status = told or status
     live(progress(status))
     return Waited(status, run.clock.monotonic() - began, deadline_passed=not _ended(status))
 
@@ -81,12 +88,13 @@ def progress(status: TrainingStatus | None) -> str:
     return f"`{bar}` {done:.0%} {status.phase or 'status missing'}"
 
 
-def _look(run: Run) -> TrainingStatus | None:
-    """Return the status, or None where it cannot be read now: the next look may tell."""
+def _look(run: Run) -> tuple[TrainingStatus | None, float | None]:
+    """Return the status, None where it cannot be read now, and how long the service wants to be left alone."""
     try:
-        return run.service.status()
-    except RetrainError:
-        return None
+        status = run.service.status()
+    except ServiceUnavailable as error:
+        return None, error.retry_after_seconds
+    return status, status.retry_after_seconds
 
 
 def _ended(status: TrainingStatus | None) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from threading import local
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from retrain.checks import Evidence
 from retrain.clock import Clock
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "Asker", "Rows", "ntz"]
 
 Rows = tuple[dict[str, Any], ...]
+T = TypeVar("T")
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "data_quality": ("run_id", "timestamp", "check_name", "status", "details"),
@@ -69,7 +71,27 @@ class Asker:
         self._place = place
         self._timeout_seconds = timeout_seconds
         self._described: dict[str, dict[str, str]] = {}
-        self.tag: dict[str, Any] = {}
+        self._of_all: Mapping[str, Any] = {}
+        self._of_thread = local()
+
+    @property
+    def tag(self) -> Mapping[str, Any]:
+        """The QUERY_TAG of what is asked from here on; a question that was begun earlier keeps its own."""
+        return getattr(self._of_thread, "tag", self._of_all)
+
+    @tag.setter
+    def tag(self, tag: Mapping[str, Any]) -> None:
+        self._of_all = tag
+
+    def as_now(self, call: Callable[[], T]) -> Callable[[], T]:
+        """Return ``call`` for a thread of its own: what it asks there, however late, carries the tag of now."""
+        tag = self.tag
+
+        def asked() -> T:
+            self._of_thread.tag = tag
+            return call()
+
+        return asked
 
     def ask(
         self, name: str, binds: Sequence[Any] = (), *, names: Mapping[str, Sql | Sequence[Sql]] | None = None
@@ -78,12 +100,12 @@ class Asker:
 
         Raises UsageError where the connection, a table, a column or a privilege is wrong, WarehouseError otherwise.
         """
-        import snowflake.connector
+        from retrain.warehouse.driver import connector
 
         sql = render(load(name), {**self.tables, **self.columns, **(names or {})})
         try:
             fetched = self._connections.fetch(sql, binds, tag=self.tag)
-        except snowflake.connector.Error as error:
+        except connector.Error as error:
             raise self._explain(error, name) from None
         evidence = Evidence(
             source="warehouse",

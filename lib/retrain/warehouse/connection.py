@@ -39,12 +39,12 @@ def connect(arguments: Mapping[str, Any]) -> SnowflakeConnection:
     logger = logging.getLogger("snowflake.connector")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.CRITICAL)  # retries and warnings of the connector are not for people: errors are raised
-    import snowflake.connector  # about a second: only for those who ask
+    from retrain.warehouse.driver import connector  # half a second: only for those who ask
 
     chosen = {**_default(arguments), **arguments, **_fixed(arguments)}
     try:
-        return snowflake.connector.connect(**chosen)
-    except snowflake.connector.Error as error:
+        return connector.connect(**chosen)
+    except connector.Error as error:
         raise of_connecting(error, chosen) from None
 
 
@@ -87,12 +87,12 @@ class Connections:
         ``tag`` becomes the statement's QUERY_TAG. A session that the warehouse has forgotten is replaced once: each
         statement here can be sent twice without harm. Raises the connector's errors.
         """
-        from snowflake.connector import Error
+        from retrain.warehouse.driver import connector
 
         connection = self._take()
         try:
             fetched = self._run(connection, sql, binds, tag)
-        except Error as error:
+        except connector.Error as error:
             if not is_session_gone(error):
                 self._idle.append(connection)
                 raise
@@ -128,7 +128,7 @@ class Connections:
 
 
 def _drop(connection: SnowflakeConnection) -> None:
-    from snowflake.connector import Error
+    from retrain.warehouse.driver import connector
 
-    with suppress(Error):  # it may be gone already, which is what is wanted
+    with suppress(connector.Error):  # it may be gone already, which is what is wanted
         connection.close()

@@ -69,12 +69,12 @@ class WarehouseHead:
         self._connections.close()
 
     def _ask(self, name: str, binds: Sequence[Any]) -> tuple[dict[str, Any], ...]:
-        import snowflake.connector
+        from retrain.warehouse.driver import connector
 
         sql = render(load(name), {"heads": self._table})
         try:
             return self._connections.fetch(sql, binds, tag={"head": self._model}).rows
-        except snowflake.connector.Error as error:
+        except connector.Error as error:
             if missing_table(error):
                 raise _NoTableError(str(error)) from None
             raise StoreError(f"{self.place}: {name} failed: {(error.msg or '').splitlines()[:1]}") from error

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from retrain.clock import Clock
-from retrain.facts import FeatureDrift, Incident, Metrics, Window
+from retrain.facts import BestEver, FeatureDrift, Incident, Metrics, Window
 from retrain.warehouse.answers import (
     Answer,
     F1Day,
@@ -30,12 +30,14 @@ from retrain.warehouse.asker import Asker, ntz
 from retrain.warehouse.connection import Connections
 from retrain.warehouse.drift import Profile, WeeklyDrift, drift_of, history_of, profile_of
 from retrain.warehouse.statements import Sql, quoted, render
+from retrain.warehouse.together import begin, ended
 
 __all__ = ["Warehouse"]
 
 _MOST_ROWS = 1_000
 _MOST_WINDOWS = 10_000
-_AT_ONCE = 4
+
+T = TypeVar("T")
 
 
 class Warehouse:
@@ -74,6 +76,7 @@ class Warehouse:
             timeout_seconds=statement_timeout_seconds,
         )
         self._run_id = run_id
+        self._begun: dict[str, Future[Any]] = {}
         self.at_entry(None)
 
     def __enter__(self) -> Self:
@@ -97,11 +100,23 @@ class Warehouse:
     def together(self, calls: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
         """Ask independent questions at the same time, at most four, each on a connection of its own.
 
-        Returns the answers under the names of ``calls``. The first error is raised once all have come to an end.
+        Returns the answers under the names of ``calls``. The first error is raised once all have come to an end; what
+        failed beside it is told in its notes.
         """
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            asked = {name: pool.submit(call) for name, call in calls.items()}
-        return {name: future.result() for name, future in asked.items()}
+        return ended(self._begin(calls))
+
+    def ahead(self, calls: Mapping[str, Callable[[], Any]]) -> None:
+        """Begin to ask what a later step wants, and return at once: ``taken`` waits for it under its name."""
+        self._begun |= self._begin(calls)
+
+    def taken(self, name: str, call: Callable[[], T]) -> T:
+        """Return what was begun under ``name``, once; asked again, or never begun, it is asked now."""
+        begun = self._begun.pop(name, None)
+        answer: T = call() if begun is None else begun.result()
+        return answer
+
+    def _begin(self, calls: Mapping[str, Callable[[], Any]]) -> dict[str, Future[Any]]:
+        return begin({name: self._asker.as_now(call) for name, call in calls.items()})
 
     def check(self) -> None:
         """Raise UsageError unless all four tables are there with every column that the queries read."""
@@ -170,6 +185,11 @@ class Warehouse:
         """Return the newest promotion of ``model``, or None where nothing was ever promoted."""
         rows, evidence = self._asker.ask("production", [model])
         return Answer(_production(rows[0]) if rows else None, (evidence,))
+
+    def best_promotions(self, model: str, *, until: datetime) -> Answer[BestEver]:
+        """Return the best figures that any version of ``model`` promoted until an instant had at its gate."""
+        rows, evidence = self._asker.ask("best_promotions", [model, ntz(until)])
+        return Answer(BestEver(**rows[0]), (evidence,))
 
     def f1_since(self, model: str, *, version: str, since: datetime, until: datetime) -> Answer[F1Since]:
         """Return F1 over the labelled traffic of one version, from summed counts."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from retrain import warehouse
 from retrain.sections.related.data_quality import Facts, QualityRun
 
 if TYPE_CHECKING:
@@ -15,27 +17,36 @@ __all__ = ["by_check", "failures"]
 
 def by_check(run: Run) -> Facts:
     """Ask the warehouse for the runs of each check by status, with what the newest failure said."""
-    since = run.now - timedelta(days=run.policy.days)
+    since, until, fine = run.now - timedelta(days=run.policy.days), run.now, run.policy.quality_statuses
+    run.warehouse.ahead({"failures": partial(_failures, run)})  # the next step shows them
     with run.waiting("warehouse"):
-        counted = run.warehouse.quality_by_check(since=since, until=run.now)
-        failed = run.warehouse.quality_history(since=since, until=run.now, fine=run.policy.quality_statuses)
-    details = {(told.check_name, told.status): told.details for told in reversed(failed.value)}
+        told = run.warehouse.together(
+            {
+                "counted": lambda: run.warehouse.quality_by_check(since=since, until=until),
+                "failed": lambda: run.warehouse.quality_history(since=since, until=until, fine=fine),
+            }
+        )
+    counted, failed = told["counted"], told["failed"]
+    details = {(row.check_name, row.status): row.details for row in reversed(failed.value)}
     runs = tuple(
         QualityRun(
-            check_name=told.check_name,
-            status=told.status,
-            runs=told.runs,
-            last_at=told.last_at,
-            details=details.get((told.check_name, told.status)),
+            check_name=row.check_name,
+            status=row.status,
+            runs=row.runs,
+            last_at=row.last_at,
+            details=details.get((row.check_name, row.status)),
         )
-        for told in counted.value
+        for row in counted.value
     )
     return Facts(now=run.now, runs=runs, evidence={"Data quality": (*counted.evidence, *failed.evidence)})
 
 
 def failures(run: Run) -> list[dict[str, Any]]:
     """Return the newest runs that were not healthy, the newest first."""
-    since = run.now - timedelta(days=run.policy.days)
     with run.waiting("warehouse"):
-        told = run.warehouse.quality_history(since=since, until=run.now)
+        told = run.warehouse.taken("failures", partial(_failures, run))
     return [row.model_dump() for row in told.value]
+
+
+def _failures(run: Run) -> warehouse.Answer[tuple[warehouse.QualityRun, ...]]:
+    return run.warehouse.quality_history(since=run.now - timedelta(days=run.policy.days), until=run.now)

@@ -20,6 +20,7 @@ _DRAWN = 6
 
 def by_week(run: Run) -> Facts:
     """Ask the warehouse for the PSI of every feature by week, in one scan."""
+    run.warehouse.ahead({"features": run.warehouse.features})  # beside the look-up of production
     with run.waiting("warehouse"):
         profile = frozen_profile(run)
         if profile is None:

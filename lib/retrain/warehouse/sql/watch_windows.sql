@@ -1,7 +1,7 @@
 -- Runbook, Post-deploy monitoring: MODEL_METRICS, window by window, since the swap.
 -- Binds: model, from, to, the most rows to return. A window written twice counts once, as it was written last.
 -- Result, in order of time: window_start, window_end, model_version, tp, fp, fn, tn, f1, requests, slow_requests,
--- latency_p99_seconds. Windows that end after the first instant are in, also those that began before it.
+-- latency_p99_seconds, recorded_at. Windows that end after the first instant are in, also those that began before it.
 WITH once AS (
   SELECT
     window_start,
@@ -14,7 +14,8 @@ WITH once AS (
     f1,
     requests,
     slow_requests,
-    latency_p99_seconds
+    latency_p99_seconds,
+    recorded_at
   FROM {model_metrics}
   WHERE kind = 'window'
     AND model = ?
