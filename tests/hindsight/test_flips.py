@@ -178,7 +178,7 @@ def test_whatever_was_observed_the_flips_are_those_of_decide(key, data):
     then = room(name).Policy()
     facts = data.draw(st.one_of(built(room(name).Facts), near(name)))
     try:
-        value = data.draw(drawn(type(then).model_fields[field].annotation).filter(bearable))
+        value = data.draw(drawn(type(then).model_fields[field].annotation))
         other = type(then).model_validate({**then.model_dump(), field: value})
     except ValidationError:
         other = then
@@ -187,11 +187,6 @@ def test_whatever_was_observed_the_flips_are_those_of_decide(key, data):
     found = held(told, other).flips
     assert [flip.before for flip in found] == ([told.outcome] if direct.outcome != told.outcome else [])
     assert all(flip.after in (direct.outcome, UNKNOWN) for flip in found)
-
-
-def bearable(value):
-    """Not a rest of eight thousand years, which no calendar has an end for, nor a chance whose half is 0."""
-    return not isinstance(value, float) or 1e-9 < value < 1e6 or value == 0
 
 
 def near(name):
@@ -210,7 +205,7 @@ def test_whatever_was_watched_the_flips_are_those_of_decide(key, minutes, bad, w
     """The watch with its windows; how long it lasted stays as it was."""
     name, facts, then = watched(minutes, bad, worse_from=worse_from)
     try:
-        value = data.draw(drawn(type(then).model_fields[key[1]].annotation).filter(bearable))
+        value = data.draw(drawn(type(then).model_fields[key[1]].annotation))
         other = type(then).model_validate({**then.model_dump(), key[1]: value})
     except ValidationError:
         other = then

@@ -24,7 +24,7 @@ def dead(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return die
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: what it sets in the environment is no secret of other tests
 def s3() -> Iterator[str]:
     """A real S3 API over HTTP on loopback, with an empty bucket ``records``."""
     with socket.socket() as free:

@@ -1,9 +1,9 @@
 """The process that has imported everything, so that a kernel is a fork of it.
 
 Started as ``python -m retrain.engine.zygote FD PID LEASH EXTENT``. It starts no thread, no event loop, no ZeroMQ
-context and opens no connection; it only imports, waits and forks. ``EXTENT`` is ``runbook`` or ``stack``. What is not
-needed at once is imported last; it answers between two such modules, and a kernel forked so early imports itself what
-it wants of the rest.
+context and opens no connection; it only imports, waits and forks. ``EXTENT`` is ``runbook`` or ``stack``. For the
+runbook, what only some sections need is imported last; it answers between two such modules, and a kernel forked so
+early imports itself what it wants of the rest.
 
 Over the socket ``FD`` come one-byte requests, each with four descriptors: a memory file with the request (JSON: argv,
 env, cwd), a socket of its own for the answers, the kernel's stdout and its stderr. Answers: ``pid N`` with a pidfd,
@@ -209,8 +209,8 @@ def preload(modules: Sequence[str]) -> None:
     gc.enable()
 
 
-def main(descriptor: int, parent: int, *, leash: bool, modules: Sequence[str]) -> None:
-    """Import what the runbook needs, then ``modules``, and serve the process ``parent`` until it is gone.
+def main(descriptor: int, parent: int, *, leash: bool, first: Sequence[str], later: Sequence[str] = ()) -> None:
+    """Import what is needed at once, then ``later``, and serve the process ``parent`` until it is gone.
 
     On a ``leash`` this process dies with it even while importing.
     """
@@ -220,12 +220,13 @@ def main(descriptor: int, parent: int, *, leash: bool, modules: Sequence[str]) -
         return
     sys.path[:] = [entry for entry in sys.path if entry not in {"", str(Path.cwd())}]  # as ipykernel's launcher does
     zygote = _Zygote(socket.socket(fileno=descriptor))
-    preload(RUNBOOK)
-    if zygote.prepare(modules):
+    preload(first)
+    if zygote.prepare(later):
         zygote.serve()
 
 
 if __name__ == "__main__":
-    extent = {"runbook": LATER, "stack": LATER + STACK}[sys.argv[4]]
-    main(int(sys.argv[1]), int(sys.argv[2]), leash=sys.argv[3] == "leash", modules=extent)
+    extents = {"runbook": (RUNBOOK, LATER), "stack": (RUNBOOK + LATER + STACK, ())}
+    wanted, spare = extents[sys.argv[4]]
+    main(int(sys.argv[1]), int(sys.argv[2]), leash=sys.argv[3] == "leash", first=wanted, later=spare)
     os._exit(0)  # what it imported has nothing to tidy up: the kernels did

@@ -69,7 +69,7 @@ class Policy(Model):
         "exact", description="exact: test on counts; consecutive: bad windows in a row; literal: one bad window"
     )
     consecutive_windows: int = Field(3, ge=1, description="bad windows in a row, where only F1 and p99 are known")
-    false_rollback_rate: float = Field(0.05, gt=0, lt=1, description="chance of rolling back a healthy model")
+    false_rollback_rate: float = Field(0.05, ge=1e-6, lt=1, description="chance of rolling back a healthy model")
     minimum_events: int = Field(84, ge=1, description="TP + FP + FN below this at the end are inconclusive")
     minimum_requests: int = Field(299, ge=1, description="requests below this at the end are inconclusive")
     extension_minutes: float = Field(30, ge=0, description="minutes more, at most, while nothing can be concluded")

@@ -60,7 +60,7 @@ class Policy(Model):
     psi_minimum_rows: int = Field(300, ge=1, description="rows below this give no verdict on PSI")
     drift_window_days: int = Field(28, ge=1, le=366, description="the current window: so many days before now")
     schedule: str = Field("0 2 * * 0", description="cron expression of the weekly slot, in UTC")
-    cooldown_hours: float = Field(0, ge=0, description="automatic triggers rest so long after a training")
+    cooldown_hours: float = Field(0, ge=0, le=87_600, description="automatic triggers rest so long after a training")
     hysteresis_share: float = Field(
         0, ge=0, le=1, description="a trigger that called must move by this share of its limit to call again; 0: none"
     )
