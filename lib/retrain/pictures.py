@@ -9,7 +9,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from retrain.facts import FeatureDrift, Metrics, Window
 from retrain.judgement.looks import F1Look, SlowLook, Standing
@@ -55,7 +55,7 @@ def f1_over_time(windows: Sequence[Window], *, baseline: float | None, tolerance
         axes.axhline(baseline, color=_GREY, label=f"baseline {baseline:.3f}")
         axes.axhline(baseline - tolerance, color=_RED, linestyle="--", label=f"limit {baseline - tolerance:.3f}")
     axes.set_ylabel("F1")
-    figure.autofmt_xdate()
+    figure.autofmt_xdate(bottom=0.25)
     last = f"; the last is {told[-1][1]:.3f}" if told else ""
     return _picture(figure, axes, f"F1 in {len(told)} windows{last}; baseline {_said(baseline)}.")
 
@@ -65,7 +65,7 @@ def psi_by_feature(
 ) -> Picture:
     """Draw PSI of the features that drifted most, with the aggregate and its ceiling."""
     told = sorted((item for item in drift if item.psi is not None), key=lambda item: item.psi or 0)[-shown:]
-    figure, axes = _axes("PSI by feature", height=1.2 + 0.24 * max(len(told), 1))
+    figure, axes = _axes("PSI by feature", height=1.2 + 0.24 * max(len(told), 1), left=2.0)
     axes.barh([item.feature for item in told], [item.psi or 0 for item in told], color=_BLUE)
     axes.axvline(ceiling, color=_RED, linestyle="--", label=f"ceiling for the aggregate {ceiling:g}")
     if aggregate is not None:
@@ -82,7 +82,7 @@ def psi_over_time(series: Mapping[str, Sequence[tuple[datetime, float | None]]],
         _line(axes, known, feature)
     axes.axhline(ceiling, color=_RED, linestyle="--", label=f"ceiling for the aggregate {ceiling:g}")
     axes.set_ylabel("PSI")
-    figure.autofmt_xdate()
+    figure.autofmt_xdate(bottom=0.25)
     return _picture(figure, axes, f"PSI over time of {', '.join(series) or 'no feature'}.")
 
 
@@ -132,8 +132,7 @@ def watch(
 
     ``acts_at`` is the e-value at which a regression counts as seen.
     """
-    figure, axes = _axes("The watch: F1", height=6.4, rows=3, layout=None)
-    figure.subplots_adjust(left=0.08, right=0.98, top=0.955, bottom=0.07, hspace=0.2)  # quick: drawn again and again
+    figure, axes = _axes("The watch: F1", height=6.4, rows=3)
     upper, middle, lower = figure.axes
     upper.plot(*_series(course, lambda at: at.f1), "o", color=_GREY, markersize=3, label="each window")
     upper.plot(*_series(course, lambda at: at.f1_so_far), ".-", color=_BLUE, label="all windows so far")
@@ -186,12 +185,15 @@ def _said_of_watch(course: Sequence[Standing], baseline: float | None, acts_at: 
     return f"{said}, so far {_said(last.f1_so_far)}{evidence}."
 
 
-def _axes(
-    title: str, *, height: float = 2.8, rows: int = 1, layout: Literal["constrained"] | None = "constrained"
-) -> tuple[Figure, Axes]:
+_WIDTH = 7.2  # inches
+
+
+def _axes(title: str, *, height: float = 2.8, rows: int = 1, left: float = 0.6) -> tuple[Figure, Axes]:
+    """Return a figure of ``rows`` plots. Its margins are given, in inches: to find them takes as long as to draw."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, height), dpi=96, layout=layout)
+    figure = Figure(figsize=(_WIDTH, height), dpi=96)
+    figure.subplots_adjust(left=left / _WIDTH, right=0.98, top=1 - 0.28 / height, bottom=0.45 / height, hspace=0.2)
     plots = figure.subplots(rows, 1, sharex=rows > 1, squeeze=False)
     for axes in plots[:, 0]:
         axes.tick_params(labelsize=8)

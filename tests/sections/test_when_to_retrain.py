@@ -241,9 +241,10 @@ def test_an_f1_on_too_few_of_the_rows_is_no_verdict(coverage, expected):
 
 @pytest.mark.parametrize(("times", "said"), [(0.0004, "less than 0.001"), (0.39, "about 0.39"), (52.4, "about 52")])
 def test_a_trigger_says_how_often_chance_alone_would_meet_it(times, said):
-    """Both triggers with a limit; nothing is said where it is not known."""
-    checks = decide(quiet(f1_by_chance=times, drift_by_chance=times), Policy()).checks
-    assert all(f"by chance alone {said} a year" in check.reason for check in checks[:2])
+    """Both triggers with a limit; nothing is said where it is not known. The sentence is that of without it."""
+    verdict = decide(quiet(f1_by_chance=times, drift_by_chance=times), Policy())
+    assert all(f"by chance alone {said} a year" in check.reason for check in verdict.checks[:2])
+    assert verdict.sentence == decide(quiet(), Policy()).sentence
     assert not any("by chance" in check.reason for check in decide(quiet(), Policy()).checks)
 
 

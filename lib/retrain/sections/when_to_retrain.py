@@ -91,7 +91,7 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
         section=SECTION,
         outcome=outcome,
         checks=checks,
-        sentence=sentence[outcome](checks, facts),
+        sentence=sentence[outcome]([_in_short(check, facts) for check in checks], facts),
         flip=_flip(checks, facts, policy),
     )
 
@@ -170,10 +170,19 @@ def _drift(facts: Facts, policy: Policy) -> Check:
     above = "above" if check.status is Status.PASS else "not above"
     judged = [feature for feature in features if not _thin(feature, policy)]
     reason = f"{policy.psi_aggregate} PSI {check.observed} is {above} {shown(policy.psi_ceiling)}"
-    chance = f"; {by_chance(facts.drift_by_chance)}" if facts.drift_by_chance is not None else ""
-    reason += f" ({_spread(judged, policy)}{chance}){without}"
+    reason += f" ({_spread(judged, policy)}{_chance(facts)}){without}"
     held = held_back(aggregate, policy.psi_ceiling, policy.hysteresis_share, facts.drift_fired)
     return _certain(_armed(check.model_copy(update={"reason": reason}), held), facts, policy)
+
+
+def _chance(facts: Facts) -> str:
+    return f"; {by_chance(facts.drift_by_chance)}" if facts.drift_by_chance is not None else ""
+
+
+def _in_short(check: Check, facts: Facts) -> Check:
+    """Leave out of a reason what stands beside a figure: the check tells it, the sentence need not."""
+    reason = check.reason.replace(beside(facts.label_coverage, facts.f1_by_chance), "").replace(_chance(facts), "")
+    return check.model_copy(update={"reason": reason})
 
 
 def _thin(feature: FeatureDrift, policy: Policy) -> str:
