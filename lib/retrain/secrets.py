@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from retrain import sandbox
 from retrain.errors import RetrainError, UsageError
+from retrain.ledger.entries import Entry, entry_file
 from retrain.redaction import Secrets, weakness
 from retrain.settings import Settings
 
-__all__ = ["Finding", "Secrets", "gather", "scan"]
+__all__ = ["Finding", "Secrets", "gather", "scan", "scan_entries"]
 
 _SECRET_NAME = re.compile(
     r"(^|_)(?<!_IN_)(PASS(WORD|WD|PHRASE|CODE)?|PWD|SECRETS?|TOKEN|PAT|SAS|CREDENTIALS?|API_?KEY|(PRIVATE|SECRET|ACCOUNT|"
@@ -45,7 +46,7 @@ Named = Iterator[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Finding:
-    """A file of a run's folder that still holds secrets: its path below the folder, and their names, sorted."""
+    """A file that still holds secrets: its path below the run's folder, or an entry's; and their names, sorted."""
 
     file: str
     secrets: tuple[str, ...]
@@ -90,6 +91,13 @@ def scan(folder: Path, secrets: Secrets) -> list[Finding]:
         if found:
             findings.append(Finding(secrets.redact(name), tuple(sorted(found))))
     return findings
+
+
+def scan_entries(entries: Iterable[Entry], secrets: Secrets) -> list[Finding]:
+    """Return the entries of a run whose body holds a secret, in order: they lie beside its folder, not in it."""
+    bodies = ((entry.number, json.dumps(entry.body, ensure_ascii=False).encode()) for entry in entries)
+    found = ((number, secrets.found_in(body)) for number, body in bodies)
+    return [Finding(entry_file(number), tuple(names)) for number, names in found if names]
 
 
 def _texts(content: bytes) -> Iterator[bytes]:

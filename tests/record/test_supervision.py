@@ -48,6 +48,18 @@ def test_a_run_is_opened_written_to_and_closed_and_verifies(settings: Settings) 
     assert verified(settings) == "tampered"
 
 
+def test_a_run_with_a_secret_in_an_entry_is_not_closed_as_clean(settings: Settings) -> None:
+    """An entry that got past redaction cannot be taken back: the run says that it is there, and names no value."""
+    supervised = supervision.open_run(settings, {"reason": "scheduled check"})
+    supervised.secrets.register("open-sesame-42", "SERVICE_TOKEN")
+    say(supervised, "when_to_retrain", "no_action")
+    number = supervised.append("note", {"note": "the token is open-sesame-42"})
+    supervised.close("no_action")
+    told = decision.read(records.find(records_root(settings), "latest"))
+    assert told.outcome == "error"
+    assert told.reason == f"a secret was found in entries/{number:08}.json: SERVICE_TOKEN"
+
+
 def test_an_unresolved_swap_stops_the_next_run_until_a_person_settles_it(
     settings: Settings, dead: Callable[[], None]
 ) -> None:

@@ -22,7 +22,7 @@ from retrain.record.anchors import Anchors, sinks
 from retrain.record.opening import FOLDER_VARIABLE, HELD_VARIABLE, RECORDS_VARIABLE, new_run_id, opening, records_root
 from retrain.record.provenance import actor
 from retrain.record.records import RunFolder, write_atomically
-from retrain.secrets import gather, scan
+from retrain.secrets import gather, scan, scan_entries
 from retrain.settings import Settings
 
 __all__ = ["Supervised", "UnresolvedBefore", "joined", "notebook_holder", "open_run", "resume"]
@@ -91,11 +91,11 @@ class Supervised:
     def close(self, outcome: str, reason: str = "", *, seconds: float | None = None) -> None:
         """Write the decision, seal every file of the run, and push the head; nothing of the run changes after it.
 
-        A run in whose files a secret is found ends as ``error``, never as clean.
+        A run in whose files or entries a secret is found ends as ``error``, never as clean.
         """
         for trouble in self._anchors.troubles():
             self.append("deviation", {"deviation": trouble})
-        found = scan(self.folder.path, self.secrets)
+        found = [*scan(self.folder.path, self.secrets), *scan_entries(self.folder.entries(), self.secrets)]
         if found:
             outcome, reason = "error", "; ".join(map(str, found))
         body = self._closing(outcome, reason, seconds)
