@@ -40,7 +40,6 @@ _PR_SET_PDEATHSIG = 1
 RUNBOOK = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
-    "ipykernel.debugger",
     "IPython.core.completer",
     "IPython.core.history",
     "IPython.core.magics",
@@ -228,5 +227,7 @@ def main(descriptor: int, parent: int, *, leash: bool, first: Sequence[str], lat
 if __name__ == "__main__":
     extents = {"runbook": (RUNBOOK, LATER), "stack": (RUNBOOK + LATER + STACK, ())}
     wanted, spare = extents[sys.argv[4]]
+    if sys.argv[4] == "runbook":  # nobody sets breakpoints in a run, and the debugger is a tenth of what is imported
+        sys.modules["debugpy"] = None  # type: ignore[assignment] # which makes importing it an ImportError
     main(int(sys.argv[1]), int(sys.argv[2]), leash=sys.argv[3] == "leash", first=wanted, later=spare)
     os._exit(0)  # what it imported has nothing to tidy up: the kernels did
