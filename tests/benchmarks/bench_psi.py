@@ -53,7 +53,7 @@ def write_rows(folder: Path, rows: int) -> None:
 
     from retrain_sandbox.cache import transactions_parquet
 
-    cache = Path(os.environ.get("RETRAIN_SANDBOX_CACHE") or folder)
+    cache = Path(os.environ.get("RETRAIN_SANDBOX_CACHE") or folder / "cache")
     with duckdb.connect() as duck:
         duck.execute("SELECT setseed(0.2013)").fetchall()
         duck.read_parquet(str(transactions_parquet(cache))).create_view("flights")

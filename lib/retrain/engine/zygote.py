@@ -40,6 +40,7 @@ _PR_SET_PDEATHSIG = 1
 RUNBOOK = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
+    "ipykernel.debugger",
     "IPython.core.completer",
     "IPython.core.history",
     "IPython.core.magics",
