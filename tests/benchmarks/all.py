@@ -43,7 +43,7 @@ BENCHES = (
     Bench("psi", ("--rounds", "1", "--rows", "400000")),
     Bench("memory", ("--kernels", "3")),
     Bench("ledger", ("--quick",)),
-    Bench("hindsight", ("--rounds", "1", "--runs", "200"), full=("--rounds", "2")),
+    Bench("hindsight", ("--rounds", "1", "--runs", "200"), full=("--rounds", "1")),
     Bench("truth", ("--case", "exception", "--case", "SIGTERM")),
 )
 
