@@ -31,7 +31,7 @@ from retrain.record.provenance import actor
 from retrain.record.records import RunFolder
 from retrain.redaction.kernel import guard
 from retrain.secrets import Secrets, gather
-from retrain.settings import Settings
+from retrain.settings import FILE_ONLY, Settings
 
 if TYPE_CHECKING:
     from retrain.effects import Act
@@ -255,6 +255,7 @@ def _header(run: Run) -> str:
         "actor": actor(),
         "commit": commit,
         "policy": settings.digest[:12],
+        **{name.replace("_", " "): getattr(run.policy, name) for name in FILE_ONLY.get(run.section, ())},
     }
     lines = [{"": f"**{name}**", " ": tables.plain(value)} for name, value in facts.items()]
     rows = "\n".join(f"| {line['']} | {line[' ']} |" for line in lines)

@@ -24,7 +24,7 @@ from retrain.record.evidence import approved_by
 from retrain.record.opening import NOTEBOOK_VARIABLE
 from retrain.record.records import RunFolder
 from retrain.record.supervision import Supervised
-from retrain.settings import Settings, project_root
+from retrain.settings import FILE_ONLY, Settings, project_root
 
 __all__ = ["Listener", "resume", "roll_back", "run", "step"]
 
@@ -257,8 +257,11 @@ def _sent(folder: RunFolder) -> bool:
 
 
 def parameters(settings: Settings, name: str, folder: RunFolder) -> dict[str, Any]:
-    """Return what papermill injects: the environment, the run to join, and the section's policy."""
-    policy = settings.policy(name).model_dump(mode="json")
+    """Return what papermill injects: the environment, the run to join, and the policy as far as the cell has it.
+
+    The rest of the policy the notebook reads where the run keeps its settings.
+    """
+    policy = settings.policy(name).model_dump(mode="json", exclude=set(FILE_ONLY.get(name, ())))
     return {"environment": settings.environment, "run_id": folder.run_id, **policy}
 
 

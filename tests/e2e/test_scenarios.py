@@ -47,6 +47,19 @@ def test_a_healthy_model_is_left_alone(sandbox: Sandbox) -> None:
     assert sections(decision) == ["when_to_retrain:no_action", "decision_record:no_action"]
 
 
+def test_what_stands_in_the_file_alone_is_in_force_and_shown(sandbox: Sandbox) -> None:
+    """A parameter that the notebook's cell leaves out reaches its policy all the same, and the notebook's header."""
+    sandbox.scenario("healthy")
+    decision = ends(sandbox.run("--set", "when_to_retrain.hysteresis_share=0.17"), "no_action", 0)
+    kept = records.find(sandbox.records, decision["run_id"]).latest("when_to_retrain")
+    assert kept is not None
+    assert kept["policy"]["hysteresis_share"] == 0.17
+    executed = json.loads((Path(decision["record"]) / "01_when_to_retrain.ipynb").read_text())
+    injected = next(cell for cell in executed["cells"] if "injected-parameters" in cell["metadata"].get("tags", []))
+    assert "hysteresis_share" not in "".join(injected["source"])
+    assert "| **hysteresis share** | 0.17 |" in json.dumps(executed)
+
+
 @pytest.mark.parametrize(
     ("scenario", "trigger"), [("f1_drop", "Accuracy drop"), ("drift", "Drift score"), ("scheduled", "Scheduled")]
 )

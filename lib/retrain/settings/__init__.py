@@ -6,10 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retrain.settings.model import RUNBOOK, Settings, load, parameter_names, schema
+    from retrain.settings.model import FILE_ONLY, RUNBOOK, Settings, load, parameter_names, schema
     from retrain.settings.places import DEFAULT_ENVIRONMENT, project_root
 
-__all__ = ["DEFAULT_ENVIRONMENT", "RUNBOOK", "Settings", "load", "parameter_names", "project_root", "schema"]
+__all__ = [
+    "DEFAULT_ENVIRONMENT",
+    "FILE_ONLY",
+    "RUNBOOK",
+    "Settings",
+    "load",
+    "parameter_names",
+    "project_root",
+    "schema",
+]
 
 _PLACES = ("DEFAULT_ENVIRONMENT", "project_root")
 

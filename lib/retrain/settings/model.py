@@ -34,7 +34,7 @@ from retrain.settings.parameters import Parameters
 from retrain.settings.places import DEFAULT_ENVIRONMENT, file_of, project_root, shown
 from retrain.settings.strict_yaml import Where, clipped, refusal
 
-__all__ = ["RUNBOOK", "Settings", "load", "parameter_names", "schema"]
+__all__ = ["FILE_ONLY", "RUNBOOK", "Settings", "load", "parameter_names", "schema"]
 
 RUNBOOK: Mapping[str, tuple[str, ...]] = {
     "when_to_retrain": ("f1_drop_tolerance", "psi_ceiling", "schedule"),
@@ -51,6 +51,12 @@ RUNBOOK: Mapping[str, tuple[str, ...]] = {
     "post_deploy_monitoring": ("watch_minutes",),
 }
 """The figures that the runbook itself states; every other default is the project's choice."""
+
+FILE_ONLY: Mapping[str, tuple[str, ...]] = {
+    "when_to_retrain": ("hysteresis_share", "label_delay_days", "f1_minimum_coverage"),
+    "post_deploy_monitoring": ("poll_seconds",),
+}
+"""What stands in the file alone. The parameters cell, read at a glance, leaves it out, and ``start`` shows it."""
 
 _NEEDED: tuple[Where, ...] = (("model",), ("service", "base_url"), ("records", "signing_key"))
 """What has no default outside the sandbox."""
@@ -157,7 +163,7 @@ def load(
 
 
 def parameter_names(section: str) -> tuple[str, ...]:
-    """Return the names of the parameters of ``section``, as its file block and its notebook's cell must have them."""
+    """Return the names of the parameters of ``section``, as its block in a file must have them."""
     known = runbook.section(section).name
     return tuple(Settings.model_fields[known].get_default(call_default_factory=True).__class__.model_fields)
 
