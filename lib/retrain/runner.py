@@ -222,12 +222,28 @@ def _execute(flow: _Flow, name: str) -> None:
         output,
         parameters(flow.settings, name, folder),
         kernel_env={**flow.held.for_kernels, NOTEBOOK_VARIABLE: output.name},
+        cell_timeout=cell_seconds(flow.settings, name),
         redact=flow.held.secrets.redact,
         cwd=project_root(),
     )
     flow.held.keep_files()
     _believe(flow, account, name, before)
     flow.listener("ended", {"section": name, "verdict": folder.verdicts()[-1]})
+
+
+def cell_seconds(settings: Settings, name: str) -> float:
+    """Return the longest that one cell may take, in seconds: what its section waits for, and a margin.
+
+    A cell that hangs ends its run as ``error``; without this limit it would hold the model for ever.
+    """
+    watch = settings.post_deploy_monitoring
+    waits = {
+        "training": settings.training.deadline_minutes,
+        "blue_green_deployment": settings.blue_green_deployment.observe_seconds / 60,
+        "post_deploy_monitoring": watch.watch_minutes + watch.extension_minutes,
+        "rollback": settings.rollback.observe_seconds / 60,
+    }
+    return 60 * (settings.notebooks.cell_minutes + waits.get(name, 0))
 
 
 def _believe(flow: _Flow, account: Account, name: str, before: int) -> None:

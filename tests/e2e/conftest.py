@@ -1,8 +1,6 @@
 """One sandbox for the whole session, driven as a person would: by the command line, in processes of its own."""
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,9 +10,11 @@ from typing import Any
 import pytest
 
 import held
+import hung
 
 ROOT = Path(__file__).parents[2]
 RETRAIN = Path(sys.executable).with_name("retrain")
+SECONDS = 300  # for one command; a whole run takes about twenty on a quiet machine
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ class Sandbox:
     def command(self, *command: str, **environment: str) -> Told:
         """Run a command with this sandbox; ``environment`` goes over it."""
         mine = {"RETRAIN_SANDBOX": str(self.home), "RETRAIN_ACTOR": "tester"}
-        told = subprocess.run(
-            command, env={**os.environ, **mine, **environment}, cwd=ROOT, capture_output=True, text=True, timeout=300
-        )
+        told = hung.run(command, seconds=SECONDS, environment={**mine, **environment}, folder=ROOT)
         return Told(told.returncode, told.stdout, told.stderr)
 
     def scenario(self, name: str) -> None:

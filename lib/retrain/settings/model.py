@@ -29,7 +29,7 @@ from retrain.sections.staging_smoke_tests import Policy as StagingSmokeTests
 from retrain.sections.training import Policy as Training
 from retrain.sections.when_to_retrain import Policy as WhenToRetrain
 from retrain.settings import complaints, consistency, parameters
-from retrain.settings.outside import Name, Notifications, Records, Sandbox, Service, Warehouse
+from retrain.settings.outside import Name, Notebooks, Notifications, Records, Sandbox, Service, Warehouse
 from retrain.settings.parameters import Parameters
 from retrain.settings.places import DEFAULT_ENVIRONMENT, file_of, project_root, shown
 from retrain.settings.strict_yaml import Where, clipped, refusal
@@ -76,6 +76,7 @@ class Settings(Model):
     warehouse: Warehouse = Field(default_factory=Warehouse, description="where the tables are")
     service: Service = Field(default_factory=Service, description="where the mlmonitoring service is")
     records: Records = Field(default_factory=Records, description="where the records of runs are kept")
+    notebooks: Notebooks = Field(default_factory=Notebooks, description="how the notebooks are executed")
     notifications: Notifications | None = Field(None, description="who is told, or null for nobody")
 
     when_to_retrain: WhenToRetrain = Field(default_factory=WhenToRetrain)

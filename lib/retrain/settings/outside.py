@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from retrain.checks import Model
 
 __all__ = [
-    "Columns", "Name", "Notifications", "Paths", "Records", "Sandbox", "Service", "Tables", "Warehouse",
+    "Columns", "Name", "Notebooks", "Notifications", "Paths", "Records", "Sandbox", "Service", "Tables", "Warehouse",
 ]  # fmt: skip
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
@@ -221,6 +221,14 @@ class Records(Model):
         ("warehouse",), description="where the newest entry is kept too: warehouse, a folder, s3://, git+URL#branch"
     )
     heads_table: Table = Field("RETRAIN_HEADS", description="the table of heads in the warehouse, made if absent")
+
+
+class Notebooks(Model):
+    """How the runbook's notebooks are executed."""
+
+    cell_minutes: float = Field(
+        60, gt=0, le=1440, description="the longest a cell may take beyond what its section waits for, minutes"
+    )
 
 
 class Notifications(Model):
