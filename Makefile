@@ -12,7 +12,7 @@ install: .venv/installed  ## make .venv with the retrain command in it, from the
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("retrain needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -40,7 +40,7 @@ crash-test: install  ## the effects killed at every boundary over a service with
 	PYTHONPATH=tests $(BIN)/python -m crash.torn_files --kills 200
 	PYTHONPATH=tests $(BIN)/python -m crash.whole_runs --cases 12
 
-lock: install  ## renew the lock file from pyproject.toml
+lock:  ## renew the lock file from pyproject.toml
 	$(PYTHON) -m venv .venv/lock
 	.venv/lock/bin/python -m pip install --quiet uv
 	.venv/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --generate-hashes \
