@@ -227,3 +227,25 @@ def test_a_chain_that_lost_its_newest_entries_does_not_agree(record: Record, tmp
     chain.append("closed", run="run-1", body={"files": {}}, guard=lambda _: None)
     with pytest.raises(LedgerError, match=r"entries/00000005\.json is not the one"):
         agree(chain, sink)
+
+
+def test_an_index_or_repository_that_the_environment_names_is_left_alone(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a Git hook these are those of the person who commits."""
+    for name in ("GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_OBJECT_DIRECTORY", "GIT_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    sink = GitHead(remote, "heads", "delays")
+    sink.push(OLD)
+    sink.push(NEW)
+    assert sink.read() == NEW
+    assert not list(tmp_path.glob("GIT_*"))
+
+
+@pytest.mark.timeout(20)
+def test_a_head_that_is_listed_and_never_there_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
+    """A link into nowhere: it is neither a head nor none."""
+    (tmp_path / "delays").mkdir()
+    (tmp_path / "delays" / "00000005.head.json").symlink_to("nowhere")
+    with pytest.raises(StoreError, match=r"00000005\.head\.json"):
+        StoreHead(tmp_path, "delays").read()

@@ -314,12 +314,12 @@ def test_an_intent_is_settled_by_a_person_as_a_new_entry(record: Record) -> None
     assert other.append("verdict", {}) == entry.number + 1
 
 
-@pytest.mark.parametrize("intent", [0, 1, 2, 3, 99])
+@pytest.mark.parametrize("intent", [0, 1, 2, 3, 4, 99])
 def test_only_an_intent_of_the_run_is_settled(record: Record, intent: int) -> None:
-    """Nothing else can be declared to have happened."""
+    """Nothing else can be declared to have happened: neither another kind of entry nor another run's intent (4)."""
     opened(record).close("unresolved", {})
     opened(record, "run-2").append("intent", {})
-    with pytest.raises(UsageError, match="is not an intent of run run-1" if intent != 4 else "x"):
+    with pytest.raises(UsageError, match="is not an intent of run run-1"):
         resolve(record.chain(), "run-1", intent=intent, outcome="applied", by="bob", why="")
 
 
@@ -366,6 +366,38 @@ def test_who_opens_beside_a_mere_note_looks_again_and_opens(record: Record) -> N
     chain = interrupted(record, lambda: resolve(record.chain(), "run-0", intent=2, outcome="x", by="b", why=""))
     run, abandoned = open_run(chain, "run-1", by="ann", body={})
     assert (run.opened, abandoned) == (5, None)
+
+
+def test_what_was_looked_at_before_a_run_opens_is_what_it_opens_on(record: Record) -> None:
+    """Whatever is written while somebody looks back is looked at too; and what they raise opens and ends nothing."""
+    earlier = opened(record, "run-0")
+    earlier.append("intent", {})
+    earlier.close("unresolved", {})
+    chain = record.chain()
+    seen: list[int] = []
+
+    def look_back() -> None:
+        seen.append(chain.head().number)
+        if len(seen) == 1:
+            resolve(record.chain(), "run-0", intent=2, outcome="applied", by="b", why="")
+
+    run, _ = open_run(chain, "run-1", by="ann", body={}, look_back=look_back)
+    assert (seen, run.opened) == ([3, 4], 5)
+
+
+def test_who_may_not_open_a_run_does_not_end_the_dead_one_either(record: Record, dead: Die) -> None:
+    """It can still be resumed; and while it lives the answer is that it is busy, whatever else there is."""
+
+    def refuse() -> None:
+        raise UsageError("an earlier swap is unresolved")
+
+    opened(record)
+    with pytest.raises(Busy):
+        open_run(record.chain(), "run-2", by="bob", body={}, look_back=refuse)
+    dead()
+    with pytest.raises(UsageError, match="unresolved"):
+        open_run(record.chain(), "run-2", by="bob", body={}, look_back=refuse)
+    assert kinds(record) == ["opened"]
 
 
 def test_a_sign_of_life_at_the_last_moment_keeps_the_model(record: Record) -> None:

@@ -190,3 +190,14 @@ def test_no_kill_leaves_a_torn_file_under_a_final_name(tmp_path: Path) -> None:
         data = path.read_bytes()
         assert len(data) == 120_003, path
         assert data == data[:6] * 20_000 + b"end", path
+
+
+def test_a_folder_that_cannot_be_looked_into_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither there nor absent, and one clear line like any other failure of the store."""
+
+    def refused(path: Path, **_: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(StoreError, match="cannot ask for a in"):
+        FolderStore(tmp_path).exists("a")

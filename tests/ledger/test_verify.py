@@ -141,7 +141,8 @@ def test_an_effect_without_a_known_outcome_is_incomplete_until_a_person_settles_
         run.append("intent", {"effect": "swap", "target": target})
     run.append("outcome", {"effect": "swap", "target": "v1", "outcome": "applied"})
     run.append("outcome", {"effect": "swap", "target": "v2", "outcome": "unresolved"})
-    run.append("outcome", {"effect": "swap", "target": "v2"})
+    for unknown in ({}, {"outcome": None}, {"outcome": "perhaps"}):
+        run.append("outcome", {"effect": "swap", "target": "v2", **unknown})
     head = run.close("unresolved", {})
     report = checked(record, head)
     assert (report.status, at_fault(report, "incomplete")) == ("incomplete", [name(3)])

@@ -119,6 +119,7 @@ def test_a_file_is_whole_or_what_it_was(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         records.write_atomically(path, "\ud800")
     assert json.loads(path.read_text()) == {}
+    assert list(tmp_path.iterdir()) == [path], "what was begun is not left to be sealed with the run"
 
 
 def test_the_last_training_is_the_newest_completed_one_promoted_or_not(tmp_path: Path, settings: Settings) -> None:

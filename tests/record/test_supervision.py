@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from record.conftest import MODEL, say, settings_in
 from retrain.errors import RetrainError, UsageError
 from retrain.facts import Effect
 from retrain.ledger import Busy, LedgerError, TakenOver, resolve
-from retrain.record import briefs, decision, records, signing, supervision, verifying
+from retrain.record import briefs, decision, joining, records, signing, supervision, verifying
 from retrain.record.anchors import sinks
 from retrain.record.opening import records_root
 from retrain.record.supervision import UnresolvedBefore
@@ -258,3 +259,105 @@ def test_outside_the_sandbox_a_key_must_be_named(settings: Settings) -> None:
     without = settings.model_copy(update={"records": settings.records.model_copy(update={"signing_key": None})})
     with pytest.raises(RetrainError, match="signing_key"):
         supervision.open_run(without, {})
+
+
+def test_a_swap_left_unresolved_while_the_next_run_was_about_to_open_stops_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that held the model ended in the very moment: what it left open counts, and nothing is opened."""
+    first = supervision.open_run(settings, {})
+    first.append("intent", {"effect": "swap", "target": "version v2 active", "before": None})
+    opening = supervision.opening
+
+    def meanwhile(*told: Any) -> dict[str, Any]:
+        first.close("unresolved")
+        return opening(*told)
+
+    monkeypatch.setattr(supervision, "opening", meanwhile)
+    with pytest.raises(UnresolvedBefore):
+        supervision.open_run(settings, {})
+    assert [folder.state for folder in records.runs(records_root(settings))] == ["closed"]
+
+
+def test_a_file_that_was_fetched_by_half_is_fetched_again(
+    s3: str, tmp_path: Path, dead: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the half of it would go back to the bucket in place of the whole."""
+    settings = settings_in(tmp_path, url=f"{s3}/{tmp_path.name}", heads="[]")
+    first = supervision.open_run(settings, {})
+    notebook = first.folder.path / "01_when_to_retrain.ipynb"
+    notebook.write_text("a whole notebook")
+    first.leave_open()
+    for file in first.folder.path.iterdir():
+        file.unlink()
+    dead()
+
+    def half(path: Path, data: bytes) -> None:
+        path.open("wb").write(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", half)
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            supervision.resume(first.folder)
+    second = supervision.resume(first.folder)
+    assert notebook.read_text() == "a whole notebook"
+    second.close("blocked")
+    assert second.folder.chain.store.read(f"runs/{second.folder.run_id}/{notebook.name}") == b"a whole notebook"
+
+
+def test_closing_a_run_changes_nothing_outside_its_folder(settings: Settings, tmp_path: Path) -> None:
+    """A link that a cell made is left alone, and so is what it leads to; the run's own files can only be read."""
+    (tmp_path / "elsewhere.csv").write_text("somebody's")
+    (tmp_path / "elsewhere.csv").chmod(0o640)
+    supervised = supervision.open_run(settings, {})
+    (supervised.folder.path / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    supervised.close("no_action")
+    assert (tmp_path / "elsewhere.csv").stat().st_mode & 0o777 == 0o640
+    assert (supervised.folder.path / "decision.json").stat().st_mode & 0o777 == 0o444
+
+
+def test_a_file_that_cannot_be_made_read_only_does_not_undo_a_run_that_is_closed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is sealed by then: it is said, and the run ends as it is."""
+    heard: list[str] = []
+    supervised = supervision.open_run(settings, {}, warn=heard.append)
+
+    def refused(path: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refused)
+    supervised.close("no_action")
+    assert supervised.folder.state == "closed"
+    assert "could not be made read-only" in heard[0]
+
+
+def test_a_process_that_signs_and_does_not_answer_is_not_waited_for_for_ever(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did is then not known, and the message says where to look."""
+
+    def hangs(*_: Any, timeout: float | None = None, **__: Any) -> Any:
+        assert timeout is not None
+        raise subprocess.TimeoutExpired("sign", timeout)
+
+    monkeypatch.setattr(subprocess, "run", hangs)
+    with pytest.raises(RetrainError, match=r"no answer within .*retrain runs"):
+        joining._signed("end", {})
+
+
+def test_a_refusal_of_the_process_that_signs_keeps_its_exit_code(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook that may not open a run beside an unresolved swap says 17, as the command line does."""
+    told = {"error": "UnresolvedBefore", "message": "the swap is unresolved", "exit_code": 17}
+    answer = subprocess.CompletedProcess([], 17, stdout=json.dumps(told), stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
+    with pytest.raises(RetrainError, match="the swap is unresolved") as refused:
+        joining._signed("open", {})
+    assert refused.value.exit_code == 17

@@ -64,7 +64,7 @@ def test_an_open_run_is_incomplete(settings: Settings, tmp_path: Path) -> None:
     assert verify(tmp_path, "--records", str(tmp_path / "records"), "--head", head(tmp_path))[0] == 3
 
 
-@pytest.mark.parametrize("bad", ["{", '{"number": 1}', "no such file"])
+@pytest.mark.parametrize("bad", ["{", '{"number": 1}', '{"number": NaN}', "no such file"])
 def test_a_head_that_is_none_is_usage(copied: Path, tmp_path: Path, bad: str) -> None:
     with pytest.raises(UsageError, match="--head"):
         verifying.reports(copied, model=None, keys=tmp_path / "pinned.json", head=bad)
@@ -76,3 +76,16 @@ def test_a_head_is_that_of_one_model(copied: Path, tmp_path: Path) -> None:
         verifying.reports(tmp_path / "records", model=None, keys=tmp_path / "pinned.json", head=head(tmp_path))
     found = verifying.reports(tmp_path / "records", model=None, keys=tmp_path / "pinned.json", head=None)
     assert verifying.worst(found) == ("tampered", 1)
+
+
+def test_a_record_whose_every_model_is_gone_is_tampered_where_a_head_says_that_there_was_one(
+    copied: Path, tmp_path: Path
+) -> None:
+    """Deleting all of it is found like deleting the newest; without a head there is nothing to hold it against."""
+    shutil.rmtree(tmp_path / "records" / MODEL)
+    keys = tmp_path / "pinned.json"
+    found = verifying.reports(tmp_path / "records", model=None, keys=keys, head=head(tmp_path))
+    assert verifying.worst(found) == ("tampered", 1)
+    assert "deleted" in next(iter(found.values())).findings[0].problem
+    bare = verifying.reports(tmp_path / "records", model=None, keys=keys, head=None)
+    assert verifying.worst(bare) == ("empty", 5)

@@ -67,6 +67,21 @@ def test_a_warehouse_that_is_down_is_a_store_error(arguments):
         WarehouseHead(down, table="HEADS", model="m", record="r").read()
 
 
+def test_what_fails_is_told_in_a_sentence(sink, arguments):
+    """The warehouse's own words, and no list of them."""
+    sink.push(head(1))
+    table = sink.place.removeprefix("warehouse table ")
+    elsewhere = {**arguments, "database": "RETRAIN", "schema": "PUBLIC"}
+    other = WarehouseHead(elsewhere, table=table, model="m", record="r")
+    try:
+        with pytest.raises(StoreError) as failed:
+            other.push(Head("no number", "a" * 64))
+    finally:
+        other.close()
+    assert str(failed.value).startswith(f"warehouse table {table}: push_head failed: ")
+    assert "failed: [" not in str(failed.value)
+
+
 def test_the_table_is_a_plain_name(arguments):
     with pytest.raises(UsageError, match="heads_table"):
         WarehouseHead(arguments, table="a; drop", model="m", record="r")

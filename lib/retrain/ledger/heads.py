@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Protocol
@@ -21,11 +21,18 @@ from retrain.ledger.entries import GENESIS, entry_file, safe_name
 from retrain.ledger.problems import LedgerError, Missing, StoreError, TakenOver
 from retrain.ledger.store import Store, open_store
 
-__all__ = ["GitHead", "HeadSink", "StoreHead", "agree", "push_head"]
+__all__ = ["GitHead", "HeadSink", "StoreHead", "agree", "push_head", "without_repository"]
 
 _ATTEMPTS: Final = 4
 _GIT_SECONDS: Final = 60
 _KEPT: Final = re.compile(r"([0-9]{8,15})\.head\.json", re.ASCII)
+_OF_A_REPOSITORY: Final = frozenset(
+    f"GIT_{name}"
+    for name in (
+        *("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES", "COMMON_DIR"),
+        *("NAMESPACE", "PREFIX", "SHALLOW_FILE", "GRAFT_FILE", "QUARANTINE_PATH"),
+    )
+)
 _WHO: Final = {"NAME": "retrain", "EMAIL": "retrain@localhost"}
 
 
@@ -107,12 +114,15 @@ class StoreHead:
 
     def read(self) -> Head | None:
         """Return the head that is kept, None where there is none yet."""
+        before = ""
         while numbers := self._numbers():
             name = _kept_file(numbers[-1])
             try:
                 return read_head(self._store.read(name), name=f"{self.place}/{name}")
             except Missing:  # a later one came in between, and this one was removed
-                continue
+                if name == before:
+                    raise
+                before = name
         return None
 
     def _numbers(self) -> list[int]:
@@ -182,11 +192,15 @@ class GitHead:
         return _git(folder, "commit-tree", tree, *parent, "-m", f"{self._file}: entry {head.number}")
 
 
+def without_repository(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return ``environment`` without what names a repository of somebody else's, as a Git hook's does."""
+    return {name: value for name, value in environment.items() if name not in _OF_A_REPOSITORY}
+
+
 def _git(folder: str, *words: str, given: bytes = b"") -> str:
     """Run git in ``folder`` without ever asking anybody; return its output, stripped."""
     people = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in _WHO.items()}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
-    environment = inherited | people | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment = without_repository(os.environ) | people | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     command = ["git", "-c", "commit.gpgsign=false", *words]
     try:
         done = subprocess.run(  # noqa: S603 (a list of words, no shell)

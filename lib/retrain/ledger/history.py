@@ -12,6 +12,9 @@ __all__ = ["History", "RunHistory"]
 
 _STATE = {"opened": "open", "resumed": "open", "parked": "parked", "closed": "closed", "abandoned": "abandoned"}
 
+_SETTLED = ("applied", "not_sent", "not_applied")
+"""What an act may have come to; any other word, or none, leaves open what became of it."""
+
 
 @dataclass
 class RunHistory:
@@ -82,7 +85,7 @@ class History:
             self._holding = None if run.seal else run
         elif entry.kind == "intent":
             run.intents[_act(entry)] = entry
-        elif entry.kind in {"outcome", "resolved"} and entry.body.get("outcome", "unresolved") != "unresolved":
+        elif entry.kind in {"outcome", "resolved"} and entry.body.get("outcome") in _SETTLED:
             run.intents.pop(_act(entry), None)
 
 

@@ -10,7 +10,7 @@ where the run was opened: an id is used once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -151,18 +151,26 @@ class Run:
 
 
 def open_run(
-    chain: Chain, run: str, *, by: str, body: Mapping[str, Any], holder: Holder | None = None
+    chain: Chain,
+    run: str,
+    *,
+    by: str,
+    body: Mapping[str, Any],
+    holder: Holder | None = None,
+    look_back: Callable[[], None] = lambda: None,
 ) -> tuple[Run, str | None]:
     """Open ``run`` and return it, with the run that was closed as ABANDONED on the way, if one was.
 
-    ``holder`` is the process that holds the model, this one if None. Raises Busy where another run holds it, and
-    UsageError where the record holds a run of this id already: asked for by its pointer, so at the same cost always.
+    ``holder`` is the process that holds the model, this one if None. ``look_back`` looks at what the record says once
+    nobody holds the model, and raises if no run may open on that: nobody writes between its look and what is written
+    here. Raises Busy where another run holds the model, and UsageError where the record holds a run of this id
+    already: asked for by its pointer, so at the same cost always.
     """
     abandoned = None
     while True:
         _refuse_known(chain, run)
         try:
-            left = _abandon_dead(chain, next_run=run, by=by)
+            left = _abandon_dead(chain, next_run=run, by=by, look_back=look_back)
             abandoned = left or abandoned
             fields = {**body, "by": by, "holder": (holder or here()).model_dump(mode="json")}
             opened = chain.append("opened", run=run, body=fields, guard=_nobody_else).number
@@ -240,14 +248,17 @@ def resolve(chain: Chain, run: str, *, intent: int, outcome: str, by: str, why: 
     return chain.append("resolved", run=run, body=fields, guard=lambda _: None)
 
 
-def _abandon_dead(chain: Chain, *, next_run: str, by: str) -> str | None:
+def _abandon_dead(chain: Chain, *, next_run: str, by: str, look_back: Callable[[], None]) -> str | None:
     """Close the open run if its holder is dead, and return its id; Busy if it lives; None if nothing is open."""
-    now = state(chain)
+    seen, now = chain.head(), state(chain)
+    held = still_holds(*now, now=chain.now()) if now is not None and now.open else ""
+    if now is not None and held:
+        raise Busy(f"run {now.entry.run} holds {chain.model}: {held}")
+    look_back()
+    if chain.head() != seen:
+        raise _Overtaken  # what was looked at is not what would be written after
     if now is None or not now.open:
         return None
-    held = still_holds(*now, now=chain.now())
-    if held:
-        raise Busy(f"run {now.entry.run} holds {chain.model}: {held}")
     run = now.entry.run
     opened = _opened(now.entry)
     _point(chain, run, opened)

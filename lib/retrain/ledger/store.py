@@ -169,7 +169,8 @@ class FolderStore:
 
     def exists(self, name: str) -> bool:
         """Return whether there is such a file."""
-        return (self._folder / name).exists()
+        with _telling(f"ask for {name}", self.place):
+            return (self._folder / name).exists()
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is gone already is fine."""

@@ -22,6 +22,9 @@ from retrain.settings import Settings, load
 
 __all__ = ["Joined", "join"]
 
+_SIGNING_SECONDS = 300
+"""The longest wait for a signature: what is asked outside meanwhile has its own, shorter limits."""
+
 _RAISED: Mapping[str, type[RetrainError]] = {kind.__name__: kind for kind in (UsageError, Busy, TakenOver)}
 
 
@@ -93,14 +96,22 @@ def _named(folder: RunFolder) -> dict[str, Any]:
 def _signed(verb: str, wanted: Mapping[str, Any]) -> Any:
     """Ask a process of its own, which holds the key, to sign; raise what it raised."""
     command = [sys.executable, "-m", "retrain.record.signing", verb]
-    done = subprocess.run(  # noqa: S603 (this interpreter and this package)
-        command, input=json.dumps(wanted), capture_output=True, text=True, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 (this interpreter and this package)
+            command, input=json.dumps(wanted), capture_output=True, text=True, check=False, timeout=_SIGNING_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise RetrainError(
+            f"the process that signs gave no answer within {_SIGNING_SECONDS} s to {verb} the run: whether it did is"
+            " not known. `retrain runs` tells."
+        ) from None
     try:
         told = json.loads(done.stdout)
     except ValueError:
         last = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
         raise RetrainError(f"the process that signs could not {verb} the run: {last}") from None
     if "error" in told:
-        raise _RAISED.get(told["error"], RetrainError)(told["message"])
+        refused = _RAISED.get(told["error"], RetrainError)(told["message"])
+        refused.exit_code = told["exit_code"]
+        raise refused
     return told

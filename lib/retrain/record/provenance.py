@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain import __version__
+from retrain.ledger.heads import without_repository
 
 __all__ = ["actor", "provenance", "sha256_of"]
 
@@ -21,7 +22,14 @@ ACTOR_VARIABLE = "RETRAIN_ACTOR"
 def actor() -> str:
     """Return who acts: ``$RETRAIN_ACTOR``, or the user and host that this process runs as."""
     named = os.environ.get(ACTOR_VARIABLE, "").strip()
-    return named or f"{getpass.getuser()}@{socket.gethostname()}"
+    return named or f"{_user()}@{socket.gethostname()}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container: no password file knows the user that it runs as
+        return f"user {os.getuid()}"
 
 
 def sha256_of(path: Path) -> str:
@@ -30,14 +38,18 @@ def sha256_of(path: Path) -> str:
 
 
 def provenance(root: Path) -> dict[str, Any]:
-    """Return the commit and whether the tree differs from it, the lock file's hash and each notebook's."""
+    """Return the commit and whether the tree differs from it, the lock file's hash and each notebook's.
+
+    What git does not tell is None.
+    """
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no")
     lock = root / "requirements.lock"
     notebooks = sorted((root / "notebooks").rglob("*.ipynb"))
     return {
         "retrain": __version__,
         "python": platform.python_version(),
         "commit": _git(root, "rev-parse", "HEAD"),
-        "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no")),
+        "dirty": None if changes is None else bool(changes),
         "lock_sha256": sha256_of(lock) if lock.exists() else None,
         "notebooks": {
             str(path.relative_to(root)): sha256_of(path) for path in notebooks if ".ipynb_checkpoints" not in path.parts
@@ -52,6 +64,7 @@ def _git(root: Path, *arguments: str) -> str | None:
             ["git", "-C", str(root), *arguments],  # noqa: S607
             capture_output=True,
             text=True,
+            env=without_repository(os.environ),
             timeout=10,
             check=True,
         )

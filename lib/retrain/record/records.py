@@ -306,14 +306,18 @@ def holder_of(folder: RunFolder) -> tuple[int, Holder | None]:
     return entry.number, Holder.model_validate(entry.body["holder"]) if held else None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` so that ``path`` holds either what it held before or all of it, whatever happens between."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write so that ``path`` holds either what it held before or all of ``content``, whatever happens between."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _files(chain: Chain) -> Path:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,7 @@ class Supervised:
         body = self._closing(outcome, reason, seconds)
         self._write_decision(body)
         self._let_go(self.run.close(outcome, body, files=run_files(self.folder.chain.store, self.folder.run_id)))
-        for path in filter(Path.is_file, self.folder.path.rglob("*")):
-            path.chmod(0o444)  # so that an editor opens it to be read
+        self._make_read_only()
 
     def park(self, reason: str = "") -> None:
         """Let go of the process and keep the model for a person's approval."""
@@ -114,6 +114,15 @@ class Supervised:
         """Let go of the process only: the run can be resumed, or is closed as abandoned by the next."""
         self.keep_files()
         self._let_go(None)
+
+    def _make_read_only(self) -> None:
+        """So that an editor opens a file to be read. The run is closed by now: what cannot be done is only told."""
+        for path in self.folder.path.rglob("*"):
+            try:
+                if path.is_file() and not path.is_symlink():
+                    path.chmod(0o444)
+            except OSError as error:
+                self._warn(f"{path} could not be made read-only: {error.strerror}")
 
     def _closing(self, outcome: str, reason: str, seconds: float | None) -> dict[str, Any]:
         told = decision.read(self.folder, closing={"outcome": outcome, "reason": reason})
@@ -167,9 +176,9 @@ def open_run(
     anchors = anchors or Anchors(sinks(settings))
     chain = _signing(settings, records_root(settings), str(settings.model))
     troubles = anchors.agree(chain)
-    _refuse_unresolved(chain, settings)
     body = opening(settings, told)
-    run, abandoned = ledger.open_run(chain, new_run_id(), by=actor(), body=body, holder=holder)
+    look_back = partial(_refuse_unresolved, chain, settings)
+    run, abandoned = ledger.open_run(chain, new_run_id(), by=actor(), body=body, holder=holder, look_back=look_back)
     folder = records.at(records_root(settings), chain.model, run.run, chain=chain)
     supervised = Supervised(folder, run, anchors, warn)
     anchors.push(chain.head())
@@ -244,4 +253,4 @@ def _fetch_files(folder: RunFolder) -> None:
         path = folder.path / name.removeprefix(under)
         if ".." not in path.parts and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(store.read(name))
+            write_atomically(path, store.read(name))

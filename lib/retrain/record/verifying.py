@@ -10,7 +10,7 @@ from retrain.errors import UsageError
 from retrain.ledger import EXIT_CODES, Head, HeadSink, Report, Store, load_pinned, open_store, verify
 from retrain.ledger.canonical import canonical
 from retrain.ledger.chain import read_head
-from retrain.ledger.problems import Malformed
+from retrain.ledger.problems import LedgerError
 from retrain.ledger.reports import Verification
 
 __all__ = ["reports", "worst"]
@@ -30,6 +30,8 @@ def reports(root: str | Path, *, model: str | None, keys: Path, head: str | Head
     if len(found) > 1 and head is not None:
         raise UsageError(f"a head is that of one model, and there are {', '.join(found)}: say --model")
     kept = _head(head)
+    if kept is not None and not found:  # nothing is left, and a head says that there was something
+        found = {model or "": open_store(root)}
     return {name: verify(store, pinned=pinned, head=kept, model=name or None) for name, store in found.items()}
 
 
@@ -66,7 +68,7 @@ def _parsed(text: str) -> Head:
     try:
         value: Any = json.loads(text)
         return read_head(canonical(value), name="--head")
-    except (ValueError, Malformed) as error:
+    except (ValueError, LedgerError) as error:
         raise UsageError(f'--head: {text[:80]!r} is not like {{"number": 12, "sha256": "…"}} ({error})') from error
 
 

@@ -77,7 +77,7 @@ class WarehouseHead:
         except connector.Error as error:
             if missing_table(error):
                 raise _NoTableError(str(error)) from None
-            raise StoreError(f"{self.place}: {name} failed: {(error.msg or '').splitlines()[:1]}") from error
+            raise StoreError(f"{self.place}: {name} failed: {' '.join((error.msg or '').split())[:300]}") from error
         except RetrainError as error:
             raise StoreError(f"{self.place}: {error}") from error
 
