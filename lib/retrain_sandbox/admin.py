@@ -72,6 +72,10 @@ def _request(home: Path, method: str, path: str, body: dict[str, Any]) -> dict[s
         status, answer = _exchange(current.warehouse.port, method, path, body, headers, TIMEOUT_SECONDS)
     except OSError as error:
         raise SandboxDown(f"The sandbox's warehouse in {home} does not answer ({error}).") from error
+    except (http.client.HTTPException, ValueError) as error:
+        raise SandboxError(
+            f"What answers {path} for the sandbox in {home} is no warehouse of it ({error!r})."
+        ) from error
     if status != http.client.OK:
         raise SandboxError(f"The sandbox's warehouse refused {path}: {answer.get('error', status)}")
     return answer

@@ -59,7 +59,7 @@ class Traffic:
     """What happens to the labelled traffic of the versions trained in this world once they serve."""
 
     shifted_labels_share: float = 0.0  # of the requests get the label of the request before them
-    silent: bool = False  # no MODEL_METRICS windows are written
+    silent_after_minutes: float | None = None  # since the swap: no MODEL_METRICS window that ends later is written
 
 
 @dataclass(frozen=True)

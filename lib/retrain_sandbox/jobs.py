@@ -95,12 +95,20 @@ class Jobs:
 
     def _settle(self, directory: Path, otherwise: str) -> None:
         result = _read(directory / "result.json")
-        if result.get("status") == "completed":
-            self._stage(result["model_version"])
         settled = {"finished_at": clock.now(self._home).isoformat()}
         if not result:
             settled |= {"status": "failed", "error": otherwise}
+        elif result["status"] == "completed":
+            settled |= self._staged(result["model_version"])
         state.write_json(directory / "settled.json", settled)
+
+    def _staged(self, version: str) -> dict[str, str]:
+        """Have the candidate stand by; where it cannot be, the job has failed: it would be "running" for ever."""
+        try:
+            self._stage(version)
+        except (OSError, ValueError) as error:
+            return {"status": "failed", "error": f"the candidate {version} could not be put in standby: {error}"}
+        return {}
 
 
 def _spawn(home: Path, directory: Path) -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ import psutil
 from retrain_sandbox import state
 from retrain_sandbox.state import Server
 
-__all__ = ["end", "spawn"]
+__all__ = ["end", "listens", "spawn"]
 
 STOP_SECONDS = 10.0
 
@@ -43,6 +43,17 @@ def end(servers: Sequence[Server], name: str, home: Path) -> bool:
         _quietly(process.kill)
     psutil.wait_procs(left, timeout=STOP_SECONDS)
     return bool(found)
+
+
+def listens(server: Server) -> bool:
+    """Tell whether it is ``server``, and no other process, that listens on its port."""
+    if not state.alive(server):
+        return False
+    try:
+        connections = psutil.Process(server.pid).net_connections("inet")
+    except psutil.NoSuchProcess:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == server.port for each in connections)
 
 
 def _serving(home: Path, name: str) -> list[psutil.Process]:

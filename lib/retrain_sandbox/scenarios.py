@@ -163,7 +163,10 @@ SCENARIOS: dict[str, Scenario] = {
         "the store that the active slot asks takes 1.2 s for one row in ten",
         Serving(lookup=Lookup(share=0.1, seconds=1.2, only_active=True)),
     ),
-    "silent_metrics": _traffic("no MODEL_METRICS come once the candidate serves", Traffic(silent=True)),
+    "silent_metrics": _traffic("no MODEL_METRICS come once the candidate serves", Traffic(silent_after_minutes=0)),
+    "metrics_stop": _traffic(
+        "no more MODEL_METRICS come once the candidate has served for ten minutes", Traffic(silent_after_minutes=10)
+    ),
 }
 NAMES = tuple(SCENARIOS)
 

@@ -102,7 +102,8 @@ def _warehouse_answers(home: Path, server: Server) -> bool:
 
 
 def _service_answers(home: Path, server: Server) -> bool:
-    return admin.health(server.port, path="/health") is not None and state.alive(server)
+    # Its answer does not name its process, and another sandbox's service may have been quicker to take the port.
+    return admin.health(server.port, path="/health") is not None and processes.listens(server)
 
 
 def _tail(home: Path, name: str, lines: int = 15) -> str:

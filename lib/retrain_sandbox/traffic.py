@@ -147,7 +147,7 @@ class Traffic:
         self, connection: SnowflakeConnection, model: Model, serving: Serving, span: tuple[datetime, datetime]
     ) -> None:
         ours = model.manifest.world_id == self._world_id
-        if ours and self._conditions.traffic.silent:
+        if ours and self._silent(serving, span[1]):
             return
         length = span[1] - span[0]
         rows = labelled(connection, *span) if length == HOUR else self._draw(connection, serving, span[0])
@@ -167,6 +167,11 @@ class Traffic:
             recorded_at=clock.now(self._home),
         )
         metrics.insert(connection, row)
+
+    def _silent(self, serving: Serving, end: datetime) -> bool:
+        """Whether the window that ends at ``end`` is not written."""
+        after = self._conditions.traffic.silent_after_minutes
+        return after is not None and end > (serving.swapped_at or end) + after * MINUTE
 
     def _draw(self, connection: SnowflakeConnection, serving: Serving, begin: datetime) -> Table:
         """Draw the requests of the minute that begins at ``begin``."""

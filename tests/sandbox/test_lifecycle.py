@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -97,6 +99,25 @@ def test_a_killed_warehouse_is_noticed_and_what_was_written_is_kept(home: Path) 
     assert bucket.name.startswith("fakesnow_bucket")
 
 
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 500 Oh\r\nContent-Length: 5\r\n\r\nsorry", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_somebody_else_on_the_warehouses_port_is_one_clear_error(tmp_path: Path, answer: bytes) -> None:
+    """No JSON, or no HTTP at all: another server has the port by now."""
+
+    def reply() -> None:
+        with listening.accept()[0] as caller:
+            caller.recv(65_536)
+            caller.sendall(answer)
+
+    with socket.create_server((state.HOST, 0)) as listening:
+        listening.settimeout(10)
+        state.write(tmp_path, State(warehouse=Server(port=listening.getsockname()[1], pid=0, created=0.0)))
+        thread = threading.Thread(target=reply, daemon=True)
+        thread.start()
+        with pytest.raises(SandboxError, match="is no warehouse of it"):
+            admin.execute(tmp_path, [COUNT])
+        thread.join(timeout=10)
+
+
 def test_two_at_once_start_one_sandbox(home: Path) -> None:
     both = [subprocess.Popen([sys.executable, "-c", UP, str(home)]) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
@@ -142,6 +163,29 @@ def test_a_port_that_somebody_took_is_replaced_by_another(home: Path) -> None:
         state.write(home, State(warehouse=Server(port=taken, pid=0, created=0.0)))
         lifecycle.up(home, only=WAREHOUSE)
         assert warehouse_of(home).port != taken
+
+
+def test_a_service_is_up_only_where_it_listens_itself(tmp_path: Path) -> None:
+    """Another sandbox's service that was quicker to take the port answers as well: a run would speak to its world."""
+
+    class Health(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with (
+        socketserver.TCPServer((state.HOST, 0), Health) as quicker,
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as slower,
+    ):
+        threading.Thread(target=quicker.serve_forever, daemon=True).start()
+        port = quicker.server_address[1]
+        found = [
+            servers._service_answers(tmp_path, Server(port, pid, psutil.Process(pid).create_time()))
+            for pid in (slower.pid, os.getpid())
+        ]
+        quicker.shutdown()
+        slower.kill()
+    assert found == [False, True]
 
 
 def test_a_start_that_fails_shows_the_end_of_the_log_and_leaves_nothing_running(home: Path) -> None:

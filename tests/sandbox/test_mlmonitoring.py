@@ -30,14 +30,15 @@ def served(home: Path) -> Iterator[httpx.Client]:
     config = uvicorn.Config(service.application(home), log_level="warning")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30) as client:
                 yield client
         finally:
             server.should_exit = True
-            thread.join()
+            thread.join(timeout=30)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +192,22 @@ def test_a_job_that_finished_while_the_service_was_down_is_staged(home: Path, mo
     with served(home) as client:
         assert client.get("/training/status").json()["status"] == "completed"
         assert client.get("/health").json()["slots"]["standby"] == "v2"
+
+
+@pytest.mark.parametrize("left", ["nothing", "half"])
+def test_a_candidate_that_cannot_be_loaded_has_failed(home: Path, left: str) -> None:
+    """The status says why and a new training may begin: "running" would last for ever, and no restart would help."""
+    directory, version = unfinished(home), slots.version_directory(home, "v2")
+    if left == "half":
+        version.mkdir(parents=True)
+        (version / "manifest.json").write_text("{")
+    state.write_json(directory / "result.json", {"status": "completed", "model_version": "v2", "log": []})
+    with served(home) as client:
+        status = client.get("/training/status").json()
+        assert client.get("/health").json()["slots"]["standby"] is None
+        assert client.post("/training/trigger", json=BODY).status_code == 202
+    assert status["status"] == "failed"
+    assert "v2 could not be put in standby" in status["error"]
 
 
 def test_a_second_trigger_while_one_trains_is_refused(client: httpx.Client, home: Path) -> None:

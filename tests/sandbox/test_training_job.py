@@ -21,6 +21,9 @@ from retrain_sandbox.network import Recipe, fit
 from retrain_sandbox.search import stratified_folds
 from retrain_sandbox.table import HOLDOUT_SHARE, Table, held_out
 
+HELD_OUT = [3, 7, 10, 14, 15, 17, 20, 27, 30, 39, 60, 68]
+"""The first ids that no training may see: with another hash, production was trained on rows it is compared on."""
+
 
 def train(table: Table, **changed: Any) -> training.Trained:
     with ThreadPoolExecutor(2) as pool:
@@ -57,7 +60,7 @@ def test_the_hold_out_is_one_row_in_five_and_the_same_for_ever() -> None:
     held = held_out(ids)
     assert abs(held.mean() - HOLDOUT_SHARE) < 0.005
     assert (held_out(ids[500:900]) == held[500:900]).all()
-    assert held[:12].tolist() == held_out(np.arange(1, 13)).tolist()
+    assert ids[held][:12].tolist() == HELD_OUT
 
 
 def test_folds_are_stratified() -> None:

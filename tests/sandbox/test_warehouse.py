@@ -264,11 +264,12 @@ def test_queries_of_one_session_at_once_do_not_mix(wire: SnowflakeConnection) ->
             if (answer := ask(wire, f"SELECT {number} AS n{number}")) != [(number,)]:
                 wrong.append((number, answer))
 
-    threads = [threading.Thread(target=repeat, args=(n,)) for n in range(4)]
+    threads = [threading.Thread(target=repeat, args=(n,), daemon=True) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
     assert wrong == []
 
 
