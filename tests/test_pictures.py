@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,7 @@ def watched(windows: list[Window]) -> pictures.Picture:
         (lambda: pictures.psi_over_time({"carrier": [(START, 0.1), (START, None)]}, ceiling=0.3), "carrier"),
         (lambda: pictures.latencies([0.01, None, 0.02], p99=0.02, ceiling=1), "2 latencies, p99 0.020"),
         (lambda: pictures.latencies([], p99=None, ceiling=1), "p99 missing"),
+        (lambda: pictures.latencies([0.2, None], p99=float("inf"), ceiling=1), "1 latencies, p99 no answer in time"),
         (lambda: pictures.candidate_against_production(MODEL, None, {"precision": 0.85}), "recall missing"),
         (lambda: watched(WINDOWS), "6 windows watched; baseline F1 0.900, so far missing."),
         (lambda: watched(COUNTED), "so far 0.714; e-value 52.6 for F1, 0.0631 for slow requests, acts at 40."),
@@ -59,3 +61,24 @@ def test_a_picture_is_a_png_and_says_in_words_what_it_shows(draw: Callable[[], p
     told = draw()
     assert told._repr_png_().startswith(b"\x89PNG")
     assert says in repr(told)
+
+
+@pytest.mark.parametrize(
+    ("recall", "floor", "bottom"),
+    [(0.9, 0.8, 0.5), (None, None, 0.5), (0.3, 0.8, 0.0), (0.9, 0.4, 0.0), (0.5, 0.8, 0.0)],
+)
+def test_no_figure_and_no_floor_lies_below_the_edge_of_the_gates_picture(
+    recall: float | None, floor: float | None, bottom: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worse a candidate is, the more its bar is wanted."""
+    drawn: list[float] = []
+    kept = pictures._picture
+
+    def picture(figure: Any, axes: Any, text: str) -> pictures.Picture:
+        drawn.append(axes.get_ylim()[0])
+        return kept(figure, axes, text)
+
+    monkeypatch.setattr(pictures, "_picture", picture)
+    candidate = MODEL.model_copy(update={"recall": recall})
+    pictures.candidate_against_production(candidate, MODEL, {"recall": floor})
+    assert drawn == [bottom]

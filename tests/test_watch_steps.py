@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fake_world import FakeClock
+from retrain.errors import RetrainError, UsageError
 from retrain.facts import Metrics, Window
 from retrain.pictures import Picture
 from retrain.sections.post_deploy_monitoring import EDITION, Facts, Policy, decide
 from retrain.steps import post_deploy_monitoring as steps
-from retrain.warehouse import Answer
+from retrain.warehouse import Answer, Unreachable, WarehouseError
 
 SWAP = FakeClock().now()
 CANDIDATE = Metrics(version="v2", f1=0.88, tp=880, fp=120, fn=120, tn=8880)
@@ -31,18 +32,29 @@ def row(minute: float, *, comes: float | None = None, **changed: Any) -> Window:
 
 
 class Metered:
-    """MODEL_METRICS as the query answers it: what was written by now and ended by ``until``, the last row of each."""
+    """MODEL_METRICS as the query answers it: what was written by now and ended by ``until``, the last row of each.
+
+    ``fails`` tells the error with which a question is answered at a minute, of a clock that never goes back.
+    """
 
     def __init__(self, clock: FakeClock, rows: Sequence[Window]) -> None:
         self.clock, self.rows = clock, rows
         self.asked: list[float] = []
+        self.fails: Callable[[str, float], RetrainError | None] = lambda asked, minute: None
 
     def versions_seen_before(self, model: str, *, before: Any) -> Answer[tuple[str, ...]]:
+        self._fail("versions")
         return Answer(("v1",), ())
 
+    def _fail(self, asked: str) -> None:
+        if error := self.fails(asked, self.clock.seconds / 60):
+            raise error
+
     def watch_windows(self, model: str, *, since: Any, until: Any) -> Answer[tuple[Window, ...]]:
+        self._fail("windows")
         self.asked.append((until - since) / timedelta(minutes=1))
-        told = [each for each in self.rows if each.recorded_at is None or each.recorded_at <= self.clock.now()]
+        now = SWAP + timedelta(seconds=self.clock.seconds)
+        told = [each for each in self.rows if each.recorded_at is None or each.recorded_at <= now]
         told = [each for each in told if since < each.window_end <= until]
         newest = {
             (each.window_start, each.version): each for each in sorted(told, key=lambda each: each.recorded_at or SWAP)
@@ -50,9 +62,20 @@ class Metered:
         return Answer(tuple(newest.values()), ())
 
 
-def run_of(rows: Sequence[Window], *, begins: float = 0, candidate: Metrics | None = CANDIDATE, **policy: Any) -> Any:
+def minute_of(window: Window) -> float:
+    return (window.window_start - SWAP) / timedelta(minutes=1)
+
+
+def run_of(
+    rows: Sequence[Window],
+    *,
+    begins: float = 0,
+    clock: FakeClock | None = None,
+    candidate: Metrics | None = CANDIDATE,
+    **policy: Any,
+) -> Any:
     """A run whose swap was at SWAP and whose watch begins so many minutes later; it polls once a minute."""
-    clock = FakeClock(seconds=60 * begins)
+    clock = clock or FakeClock(seconds=60 * begins)
     told = {"evaluation_gate": SimpleNamespace(candidate=candidate), "blue_green_deployment": None}
     return SimpleNamespace(
         clock=clock,
@@ -99,15 +122,192 @@ def test_silence_is_watched_to_the_end_of_the_extension_and_never_healthy() -> N
     assert sum(run.clock.slept) <= 61 * 60
 
 
+@pytest.mark.parametrize(("minutes", "extension"), [(0.7, 0.1), (30, 1 / 3)])
+def test_minutes_that_no_float_holds_end_too(minutes: float, extension: float) -> None:
+    """Their sum is the policy's, digit by digit: a watch that came a hair short of it would never end."""
+    facts, outcome = watched(run_of([], watch_minutes=minutes, extension_minutes=extension))
+    assert (outcome, facts.watched_minutes) == ("inconclusive", pytest.approx(minutes + extension))
+
+
 def test_an_extension_ends_with_the_look_that_settles_it() -> None:
-    """Labels that begin to come at minute 33 settle it at the first look with enough of them."""
-    late = [row(minute, comes=33 + minute) for minute in range(30)]
+    """Labels that begin to come at minute 33 settle it at the first look with enough of them, for all of the watch."""
+    late = [row(minute, comes=33 + minute / 10) for minute in range(30)]
     facts, outcome = watched(run_of(late))
     assert outcome == "healthy"
     assert facts.watched_minutes is not None
-    assert 36 <= facts.watched_minutes <= 38
+    assert 35 <= facts.watched_minutes <= 37
     assert facts.extended_because is not None
-    assert facts.extended_because.startswith("F1 score and Latency p99")
+    assert facts.extended_because.startswith("F1 score, Latency p99 and Watched long enough")
+
+
+@pytest.mark.parametrize("rule", ["exact", "consecutive", "literal"])
+def test_metrics_that_stop_are_waited_for_and_never_healthy(rule: str) -> None:
+    """Six windows and then nothing: to the end of the extension, and the facts say what was missing."""
+    facts, outcome = watched(run_of(HEALTHY[:6], rule=rule))
+    assert (outcome, facts.watched_minutes) == ("inconclusive", 60)
+    assert facts.extended_because == "Watched long enough: nothing came from minute 6 to 30"
+
+
+def test_a_gap_that_is_never_filled_stays_open() -> None:
+    """Good windows before and after it do not tell of the minutes between."""
+    facts, outcome = watched(run_of([each for each in HEALTHY if not 10 <= minute_of(each) < 20]))
+    assert (outcome, facts.watched_minutes) == ("inconclusive", 60)
+    assert facts.extended_because == "Watched long enough: nothing came from minute 10 to 20"
+
+
+def test_rows_that_come_late_are_waited_for() -> None:
+    """The watch goes on until the last of them has come, and no longer."""
+    late = [row(minute, comes=max(minute + 2, 41) if minute >= 6 else None) for minute in range(30)]
+    facts, outcome = watched(run_of(late))
+    assert outcome == "healthy"
+    assert facts.watched_minutes is not None
+    assert 41 <= facts.watched_minutes <= 42
+    said = decide(facts, Policy()).sentence
+    assert "before, nothing could be concluded: Watched long enough: nothing came from minute 6 to 30." in said
+
+
+def test_a_drop_in_rows_that_come_late_is_rolled_back() -> None:
+    """Silence may hide a regression: once its rows come it is acted on."""
+    hidden = [row(minute, comes=41, tp=11, fp=6, fn=5) for minute in range(6, 20)]
+    facts, outcome = watched(run_of([*HEALTHY[:6], *hidden]))
+    assert outcome == "regressed"
+    assert (facts.watched_minutes or 0) <= 42
+
+
+GONE = WarehouseError("Query watch_windows failed: 250003: gone.")
+AWAY = Unreachable("The warehouse at 127.0.0.1:1 does not answer: is it up?")
+
+
+@pytest.mark.parametrize("error", [GONE, AWAY])
+@pytest.mark.parametrize("question", ["windows", "versions"])
+def test_a_look_that_fails_is_followed_by_the_next(error: RetrainError, question: str) -> None:
+    """Production has changed: the watch goes on, at its pace, and the record says how often it could not look."""
+    run = run_of(HEALTHY)
+    run.warehouse.fails = lambda asked, minute: error if asked == question and 0 <= minute < 12 else None
+    facts, outcome = watched(run)
+    assert (outcome, facts.watched_minutes, facts.unanswered_since) == ("healthy", 30, None)
+    assert 12 <= facts.failed_looks < 40
+    assert facts.last_failure == str(error)
+    (said,) = decide(facts, Policy()).deviations
+    assert said.startswith(f"the watch: {facts.failed_looks} looks at MODEL_METRICS failed, the last with: ")
+    assert max(run.clock.slept) <= 60
+
+
+@pytest.mark.parametrize("since", [0, 20, 29.5, 31])
+def test_a_warehouse_that_never_comes_back_leaves_it_open(since: float) -> None:
+    """Looked for until the extension is over, never healthy, and the verdict says why."""
+    run = run_of(HEALTHY[:26] if since == 31 else HEALTHY)
+    run.warehouse.fails = lambda asked, minute: GONE if minute >= since else None
+    facts, outcome = watched(run)
+    assert (outcome, facts.watched_minutes) == ("inconclusive", 60)
+    assert since <= (facts.unanswered_since or 0) <= since + 1
+    assert 65 * 60 <= run.clock.monotonic() <= 67 * 60
+    sentence = decide(facts, run.policy).sentence
+    assert "the warehouse has not answered since minute" in sentence
+    assert "Query watch_windows failed: 250003: gone" in sentence
+
+
+def test_a_warehouse_that_comes_back_late_is_asked_for_what_it_holds() -> None:
+    """Away from minute 20 to 50: the rows of the half hour are there, and no minute more is needed."""
+    run = run_of(HEALTHY)
+    run.warehouse.fails = lambda asked, minute: GONE if 20 <= minute < 50 else None
+    facts, outcome = watched(run)
+    assert (outcome, facts.watched_minutes, facts.extended_because) == ("healthy", 30, None)
+    assert 50 * 60 <= run.clock.monotonic() <= 52 * 60
+
+
+def test_a_query_that_fails_at_the_very_end_is_asked_again() -> None:
+    """Without an extension too: one failure settles nothing."""
+    run = run_of(HEALTHY, extension_minutes=0)
+    run.warehouse.fails = lambda asked, minute: GONE if 30 <= minute < 32 else None
+    facts, outcome = watched(run)
+    assert (outcome, facts.watched_minutes) == ("healthy", 30)
+
+
+def test_queries_that_take_long_to_fail_are_not_blamed_on_the_clock() -> None:
+    """Each takes twenty minutes until its time-out: the bound is passed, and the clock was right."""
+    run = run_of(HEALTHY)
+
+    def slowly(asked: str, minute: float) -> RetrainError | None:
+        if minute < 10:
+            return None
+        run.clock.sleep(20 * 60)
+        return GONE
+
+    run.warehouse.fails = slowly
+    facts, outcome = watched(run)
+    assert (outcome, facts.overran_minutes) == ("inconclusive", None)
+    assert 3 <= facts.failed_looks <= 4
+
+
+def test_a_drop_behind_a_failure_is_acted_on_when_it_is_seen() -> None:
+    """The first look that is answered sees it."""
+    run = run_of([row(minute, tp=11, fp=6, fn=5) for minute in range(30)])
+    run.warehouse.fails = lambda asked, minute: GONE if minute < 9 else None
+    _, outcome = watched(run)
+    assert outcome == "regressed"
+    assert run.clock.monotonic() <= 11 * 60
+
+
+def test_a_watch_begun_again_hours_later_waits_for_the_warehouse_too() -> None:
+    """The minutes after the swap are long over: it looks as long as a watch may last."""
+    run = run_of(HEALTHY, begins=240)
+    run.warehouse.fails = lambda asked, minute: GONE if minute < 250 else None
+    facts, outcome = watched(run)
+    assert (outcome, facts.watched_minutes) == ("healthy", 30)
+
+
+def test_a_wrong_column_ends_the_watch_at_once() -> None:
+    """No waiting mends it."""
+    run = run_of(HEALTHY)
+    run.warehouse.fails = lambda asked, minute: UsageError("no column") if minute > 3 else None
+    with pytest.raises(UsageError, match="no column"):
+        watched(run)
+    assert run.clock.monotonic() <= 5 * 60
+
+
+class SetBack(FakeClock):
+    """A clock whose instant goes back by ``by`` seconds at second ``at`` (or stands from then on); its seconds do not.
+
+    MODEL_METRICS is written by other machines: their time goes on.
+    """
+
+    at, by = 20 * 60.0, 0.0
+
+    def now(self) -> datetime:
+        stands = min(self.seconds, self.at) if not self.by else self.seconds - self.by * (self.seconds >= self.at)
+        return SWAP + timedelta(seconds=stands)
+
+
+@pytest.mark.parametrize("by", [0, 7200])
+def test_a_clock_that_is_set_back_prolongs_the_watch_to_its_bound_and_no_further(by: float) -> None:
+    """Ended after its minutes and its extension by a clock that never goes back, with all that has come, and said."""
+    run = run_of([each for each in HEALTHY if minute_of(each) < 45], clock=(clock := SetBack()))
+    clock.by = by
+    facts, outcome = watched(run)
+    assert (outcome, facts.watched_minutes) == ("healthy", 60)
+    assert 65 * 60 <= run.clock.monotonic() <= 67 * 60
+    assert "minutes by a clock that never goes back" in " ".join(decide(facts, run.policy).deviations)
+
+
+@pytest.mark.parametrize(("rows", "fails"), [(25, False), (60, True)])
+def test_a_watch_that_overran_without_windows_or_answers_is_open(rows: int, fails: bool) -> None:
+    """What does not cover the watch is no health, however long it lasted."""
+    run = run_of(HEALTHY[:rows], clock=SetBack())
+    run.warehouse.fails = lambda asked, minute: GONE if fails and minute > 25 else None
+    facts, outcome = watched(run)
+    assert (outcome, facts.watched_minutes) == ("inconclusive", 60)
+    assert 65 <= (facts.overran_minutes or 0) <= 67
+
+
+def test_a_clock_that_is_set_back_a_little_only_costs_its_minutes() -> None:
+    """No bound is reached, and no window that was seen is forgotten meanwhile."""
+    run = run_of(HEALTHY, clock=(clock := SetBack()))
+    clock.by = 600
+    facts, outcome = watched(run)
+    assert (outcome, facts.watched_minutes, facts.overran_minutes) == ("healthy", 30, None)
+    assert run.warehouse.asked == sorted(run.warehouse.asked)
+    assert 40 * 60 <= run.clock.monotonic() <= 42 * 60
 
 
 def test_a_watch_begun_again_hours_later_sees_what_it_would_have_seen() -> None:

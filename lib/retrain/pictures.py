@@ -6,6 +6,7 @@ Drawn without pyplot: no global state, no backend, nothing left open.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,16 +88,20 @@ def psi_over_time(series: Mapping[str, Sequence[tuple[datetime, float | None]]],
 
 
 def latencies(seconds: Sequence[float | None], *, p99: float | None, ceiling: float) -> Picture:
-    """Draw the distribution of request latencies (seconds) with p99 and the ceiling."""
+    """Draw the distribution of request latencies (seconds) with p99 and the ceiling; an infinite p99 is only said."""
     known = [value for value in seconds if value is not None]
     figure, axes = _axes("Latency of the smoke test's requests")
     axes.hist([value * 1000 for value in known], bins=30, color=_BLUE)
     axes.axvline(ceiling * 1000, color=_RED, linestyle="--", label=f"ceiling {ceiling * 1000:g} ms")
-    if p99 is not None:
+    told = f"{_said(p99)} s"
+    if p99 == math.inf:
+        told = "no answer in time"
+        axes.plot([], [], color=_AMBER, label=f"p99: {told}")
+    elif p99 is not None:
         axes.axvline(p99 * 1000, color=_AMBER, label=f"p99 {p99 * 1000:.0f} ms")
     axes.set_xlabel("milliseconds")
     axes.set_ylabel("requests")
-    return _picture(figure, axes, f"{len(known)} latencies, p99 {_said(p99)} s, ceiling {ceiling:g} s.")
+    return _picture(figure, axes, f"{len(known)} latencies, p99 {told}, ceiling {ceiling:g} s.")
 
 
 def candidate_against_production(
@@ -120,7 +125,8 @@ def candidate_against_production(
             label = "" if place else "floor"
             axes.hlines(floor, place - 0.42, place + 0.42, color=_RED, linestyle="--", label=label)
     axes.set_xticks(range(len(names)), ["F1", "AUC-ROC", "precision", "recall"])
-    axes.set_ylim(0.5, 1.0)
+    figures = [*floors.values(), *(getattr(model, name, None) for model in (candidate, production) for name in names)]
+    axes.set_ylim(0.5 if all(value is None or value > 0.5 for value in figures) else 0.0, 1.0)  # nothing below the edge
     said = ", ".join(f"{name} {_said(getattr(candidate, name, None))}" for name in names)
     return _picture(figure, axes, f"Candidate: {said}.")
 

@@ -188,11 +188,23 @@ def test_a_doctored_verdict_is_not_the_policy(tmp_path):
     assert (flip.by_policy, flip.changes) == (False, ())
 
 
-def test_facts_that_do_not_read_are_an_error(tmp_path):
-    """One clear message names the run and the section."""
-    folder = record(tmp_path, [trigger()], change=lambda body: body["facts"].update(f1="good"))
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body["facts"].update(f1="good"),
+        lambda body: body["policy"].update(schedule="never"),
+        lambda body: body["verdict"].pop("checks"),
+        lambda body: body["verdict"].update(checks=[{"name": "Accuracy drop"}]),
+        lambda body: body["verdict"].update(checks=None),
+    ],
+    ids=["facts", "policy", "no checks", "checks without a status", "checks that are none"],
+)
+@pytest.mark.parametrize("other", [(), ("when_to_retrain.f1_drop_tolerance=0.5",)], ids=["the same", "one that flips"])
+def test_what_does_not_read_is_an_error(tmp_path, change, other):
+    """One clear message names the run and the section, whether or not anything would flip."""
+    folder = record(tmp_path, [trigger()], change=change)
     with pytest.raises(UsageError, match=f"{folder.run_id}: when_to_retrain cannot be decided again"):
-        backtest(tmp_path, policies())
+        backtest(tmp_path, policies(*other))
 
 
 def test_no_past_is_said(tmp_path):

@@ -18,6 +18,7 @@ from retrain.hindsight.flips import GATHERED, UNKNOWN
 from retrain.hindsight.replay import Recorded, RunFacts, room
 from retrain.sections import if_retraining_fails, rollback
 from retrain.sections.if_retraining_fails import RUNBOOK_REMEDIES
+from retrain.sections.post_deploy_monitoring import EDITION
 from retrain.settings import load
 from sections.test_round_trips import built, drawn
 
@@ -68,7 +69,7 @@ def failed(**changes):
 
 def told_of(windows):
     """Facts of a watch that was extended, as today's rules gather them."""
-    return changed(windows, edition=2, extended_because="too few events")
+    return changed(windows, edition=EDITION, extended_because="too few events")
 
 
 FIRED = Fired(run_id="before", at=NOW - timedelta(days=1), figure=0.08, lowest_since=0.07)
@@ -200,10 +201,18 @@ WATCH = [key for key in KEYS if key[0] == "post_deploy_monitoring" and key[1] no
 
 @pytest.mark.parametrize("key", WATCH, ids=lambda key: key[1])
 @RELAXED
-@given(minutes=st.integers(1, 35), bad=st.integers(0, 25), worse_from=st.integers(1, 36), data=st.data())
-def test_whatever_was_watched_the_flips_are_those_of_decide(key, minutes, bad, worse_from, data):
-    """The watch with its windows; how long it lasted stays as it was."""
+@given(
+    minutes=st.integers(1, 35),
+    bad=st.integers(0, 25),
+    worse_from=st.integers(1, 36),
+    edition=st.integers(1, EDITION),
+    stops=st.integers(1, 36),
+    data=st.data(),
+)
+def test_whatever_was_watched_the_flips_are_those_of_decide(key, minutes, bad, worse_from, edition, stops, data):
+    """The watch with its windows, which may stop before it does; how long it lasted stays as it was."""
     name, facts, then = watched(minutes, bad, worse_from=worse_from)
+    facts = facts.model_copy(update={"edition": edition, "windows": facts.windows[:stops]})
     try:
         value = data.draw(drawn(type(then).model_fields[key[1]].annotation))
         other = type(then).model_validate({**then.model_dump(), key[1]: value})
@@ -227,6 +236,17 @@ def test_a_shorter_watch_may_be_extended():
     assert held(told, shorter).flips == ()
     without = shorter.model_copy(update={"extension_minutes": 5})
     assert [flip.after for flip in held(told, without).flips] == ["inconclusive"]
+
+
+def test_a_watch_that_had_ended_before_the_warehouse_was_away_was_answered():
+    """What failed after minute 25 is nothing to a watch of 20 minutes, and everything to one of 26."""
+    name, facts, policy = told_of(watched(25))
+    away = {"watched_minutes": 60.0, "failed_looks": 9, "last_failure": "gone", "unanswered_since": 25.2}
+    told = recorded(name, facts.model_copy(update=away), policy)
+    assert told.outcome == "inconclusive"
+    short, long = (policy.model_copy(update={"watch_minutes": minutes}) for minutes in (20, 26))
+    assert [flip.after for flip in held(told, short).flips] == ["healthy"]
+    assert held(told, long).flips == ()
 
 
 def test_the_one_change_that_flips_is_named():

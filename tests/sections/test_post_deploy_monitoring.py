@@ -133,7 +133,8 @@ def test_silence_is_told_once():
     because = why_extended(watch(()), Policy())
     sentence = decide(watch((), watched_minutes=60, extended_because=because), Policy()).sentence
     assert sentence.count("no window of the new version") == 1
-    assert sentence.startswith("Inconclusive: F1 score and Latency p99: MODEL_METRICS holds no window")
+    open_for_it = "F1 score, Latency p99 and Watched long enough"
+    assert sentence.startswith(f"Inconclusive: {open_for_it}: MODEL_METRICS holds no window")
     assert "The watch was extended from 30 to 60 minutes: the same was open before." in sentence
 
 
@@ -159,6 +160,141 @@ def test_an_extension_of_nothing_is_none():
     """The policy may end the watch with its thirty minutes."""
     assert outcome(watch(THIN[:30]), PLAIN) == "inconclusive"
     assert why_extended(watch(THIN[:30]), PLAIN) is None
+
+
+RULES = [Policy(rule="exact"), Policy(rule="consecutive"), Policy(rule="literal")]
+
+
+@pytest.mark.parametrize("policy", RULES, ids=lambda policy: policy.rule)
+@pytest.mark.parametrize("make", [window, bare], ids=["counts", "figures"])
+def test_metrics_that_fall_silent_are_not_healthy(make, policy):
+    """Five good minutes are enough of everything but time: the watch goes on, and ends open if no more come."""
+    five = tuple(make(minute) for minute in range(5))
+    at_30, at_60 = (decide(watch(five, watched_minutes=minutes), policy) for minutes in (30, 60))
+    assert (at_30.outcome, at_60.outcome) == ("watching", "inconclusive")
+    assert [check.status.value for check in at_60.checks] == ["PASS", "PASS", "INCONCLUSIVE"]
+    assert at_60.sentence.startswith("Inconclusive: Watched long enough: nothing came from minute 5 to 30.")
+    assert why_extended(watch(five), policy) == "Watched long enough: nothing came from minute 5 to 30"
+    assert rolls_back(at_60, policy.model_copy(update={"on_inconclusive": "roll_back"}))
+    assert decide(watch(tuple(make(minute) for minute in range(30))), policy).outcome == "healthy"
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_an_earlier_edition_took_the_clocks_word(edition):
+    """Such records replay as they were decided: silence was not asked about then."""
+    verdict = decide(watch(HEALTHY[:5], edition=edition), Policy())
+    assert verdict.outcome == "healthy"
+    assert verdict.checks[2].model_dump(include={"requirement", "observed", "reason"}) == {
+        "requirement": "watched for 30 minutes",
+        "observed": "30",
+        "reason": "30 is ≥ 30",
+    }
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (range(2), ""),
+        (range(3), "nothing came from minute 0 to 3"),
+        (range(10, 12), ""),
+        (range(10, 13), "nothing came from minute 10 to 13"),
+        (range(28, 30), ""),
+        (range(27, 30), "nothing came from minute 27 to 30"),
+        ((*range(4, 8), *range(20, 25)), "nothing came from minute 4 to 8 and minute 20 to 25"),
+        ([minute for minute in range(30) if minute % 4], "minute 5 to 8, minute 9 to 12 and 4 further stretches"),
+    ],
+)
+def test_two_windows_may_be_missing_and_no_more(missing, said):
+    """Before the first, between two, after the last; windows that come later than the watch fill nothing."""
+    kept = tuple(window(minute) for minute in range(30) if minute not in missing)
+    for windows in (kept, (*kept, *(window(minute) for minute in range(30, 40)))):
+        check = decide(watch(windows, watched_minutes=40), Policy()).checks[2]
+        assert check.status is (Status.INCONCLUSIVE if said else Status.PASS)
+        assert said in check.reason
+
+
+@pytest.mark.parametrize(
+    ("length", "starts", "covered"),
+    [
+        (5, (2, 7, 12, 17, 22), True),
+        (5, (2, 7, 17, 22), True),
+        (5, (2, 7, 12, 17), False),
+        (15, (5,), True),
+        (15, (0, 15), True),
+        (10, (0,), False),
+        (10, (19,), False),
+        (20, (12,), True),
+    ],
+)
+def test_of_long_windows_one_may_be_missing(length, starts, covered):
+    """What is near is measured by the windows' own length: a window of ten minutes is no half hour."""
+    long = tuple(
+        window(start, tp=180, fp=20, fn=20, requests=1000, window_end=SWAP + timedelta(minutes=start + length))
+        for start in starts
+    )
+    assert outcome(watch(long)) == ("healthy" if covered else "inconclusive")
+
+
+@pytest.mark.parametrize("policy", RULES, ids=lambda policy: policy.rule)
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ({"tp": None, "fp": None, "fn": None}, "no F1 came from minute 6 to 30"),
+        ({"slow_requests": None}, "no latency came from minute 6 to 30"),
+        ({"tp": None, "slow_requests": None}, "nothing came from minute 6 to 30"),
+    ],
+)
+def test_rows_that_tell_no_more_of_one_figure_are_its_silence(policy, lost, said):
+    """Rows go on coming, and what they no longer tell was not watched."""
+    verdict = decide(watch((*HEALTHY[:6], *(window(minute, **lost) for minute in range(6, 30)))), policy)
+    assert verdict.outcome == "watching"
+    assert said in verdict.checks[2].reason
+
+
+def test_windows_without_events_or_requests_are_not_silence():
+    """They tell that nothing came in."""
+    quiet = tuple(window(minute, tp=0, fp=0, fn=0, requests=0) for minute in range(6, 30))
+    assert outcome(watch((*HEALTHY[:6], *quiet))) == "healthy"
+
+
+def test_a_regression_is_acted_on_whatever_is_missing():
+    """Nobody waits for windows that could not take it back."""
+    bad = tuple(window(minute, tp=11, fp=6, fn=5) for minute in range(10, 13))
+    assert outcome(watch(bad, watched_minutes=13)) == outcome(watch(bad)) == "regressed"
+
+
+AWAY = {"failed_looks": 40, "last_failure": "Query watch_windows failed: 250003; gone.", "unanswered_since": 29.5}
+
+
+def test_a_warehouse_that_does_not_answer_at_the_end_leaves_it_open():
+    """Whatever came before: who was not answered at the end has not watched to the end, and the verdict says why."""
+    verdict = decide(watch(**AWAY), PLAIN)
+    why = "the warehouse has not answered since minute 29.5 (Query watch_windows failed: 250003, gone)"
+    assert verdict.outcome == "inconclusive"
+    assert verdict.sentence.startswith(f"Inconclusive: Watched long enough: {why}.")
+    assert verdict.deviations[0].startswith("the watch: 40 looks at MODEL_METRICS failed, the last with: Query")
+    silent = decide(watch(HEALTHY[:20], **AWAY), PLAIN).checks[2].reason
+    assert silent == f"{why} and nothing came from minute 20 to 30"
+
+
+def test_a_long_failure_is_shortened_in_a_sentence():
+    """The facts hold all of it."""
+    verdict = decide(watch(**(AWAY | {"last_failure": "Query watch_windows failed: " + "retried " * 50})), PLAIN)
+    assert "retried …)" in verdict.checks[2].reason
+    assert max(len(said) for said in verdict.deviations) < 250
+
+
+def test_looks_that_failed_and_were_made_up_for_are_a_deviation():
+    """The windows came after all."""
+    verdict = decide(watch(**(AWAY | {"failed_looks": 1, "unanswered_since": None})), Policy())
+    assert verdict.outcome == "healthy"
+    assert "the watch: 1 look at MODEL_METRICS failed" in verdict.deviations[0]
+
+
+def test_a_watch_that_overran_says_so():
+    """By how many minutes of a clock that never goes back."""
+    (said,) = decide(watch(overran_minutes=65.04, watched_minutes=60), Policy()).deviations
+    assert said.startswith("the watch: ended after 65 minutes by a clock that never goes back")
 
 
 def test_windows_without_figures_are_silence():

@@ -94,13 +94,16 @@ def incidents() -> pa.Table:
         ("i2", None, "Open", "p1 "),
         ("i3", NOW, "closed", "P1"),
         ("i4", NOW, "open", "P2"),
+        ("i5", NOW - timedelta(days=1), "open", None),
+        ("i6", NOW - timedelta(days=1), "open", " "),
+        ("i7", NOW, "closed", None),
     ]
     return pa.table(
         {
             "INCIDENT_ID": [row[0] for row in rows],
             "OPENED_AT": pa.array([naive(row[1]) for row in rows], STAMP),
             "STATUS": [row[2] for row in rows],
-            "SEVERITY": [row[3] for row in rows],
+            "SEVERITY": pa.array([row[3] for row in rows], pa.string()),
             "TITLE": pa.array([None] * len(rows), pa.string()),
             "DETAILS": pa.array([None] * len(rows), pa.string()),
             "OPENED_BY": pa.array([None] * len(rows), pa.string()),

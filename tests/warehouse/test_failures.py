@@ -4,13 +4,14 @@ import logging
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import httpx
 import pytest
 from snowflake.connector.errors import ProgrammingError
 
 from retrain.errors import RetrainError, UsageError
-from retrain.warehouse import WarehouseError
+from retrain.warehouse import Unreachable, WarehouseError, connection
 from retrain.warehouse.failures import of_query
 
 from .conftest import COLUMNS, NOW, START, TABLES, opened
@@ -38,7 +39,8 @@ def test_a_wrong_password(arguments):
 def test_a_warehouse_that_does_not_answer_fails_within_seconds(arguments):
     """Connection refused is not retried for minutes."""
     begun = time.monotonic()
-    assert "127.0.0.1:1 does not answer" in wrong({**arguments, "port": 1})
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1 does not answer"):
+        opened({**arguments, "port": 1}).quality(now=NOW)
     assert time.monotonic() - begun < 5
 
 
@@ -151,6 +153,23 @@ def test_a_session_that_the_warehouse_forgot_is_replaced(arguments):
         begun = time.monotonic()
         assert held.quality(now=NOW).value
         assert time.monotonic() - begun < 10
+
+
+def test_a_session_that_is_forgotten_twice_leaves_no_connection_open(monkeypatch):
+    """The statement is asked once more on a new connection, not a third time; both connections are closed."""
+    made = []
+
+    def connected(arguments):
+        made.append(mock.MagicMock())
+        made[-1].cursor.return_value.__enter__.return_value.execute.side_effect = ProgrammingError("gone", errno=390112)
+        return made[-1]
+
+    monkeypatch.setattr(connection, "connect", connected)
+    held = connection.Connections({}, statement_timeout_seconds=1)
+    with pytest.raises(ProgrammingError, match="gone"):
+        held.fetch("SELECT 1", [], tag={})
+    assert [each.close.call_count for each in made] == [1, 1]
+    assert held._idle == []
 
 
 def test_the_connector_says_nothing_on_its_own(arguments, caplog):

@@ -73,10 +73,15 @@ class Flip(Model):
 
 
 def decided_under(recorded: Recorded, settings: Settings, *, run_id: str) -> Verdict | None:
-    """Decide again; None for the page that sums up the run, and for the related runbooks, which have no policy here."""
+    """Decide again; None for the page that sums up the run, and for the related runbooks, which have no policy here.
+
+    Raises UsageError where the facts, or the policy that was in force, are not what today's types can read, or where
+    the recorded verdict does not tell its checks.
+    """
     if recorded.section == runbook.LAST or recorded.section in RELATED:
         return None
     try:
+        policy_of(recorded), _statuses(recorded)  # a flip holds both against the other policy's
         return _decided_with(recorded, settings.policy(recorded.section))
     except (ValueError, ArithmeticError) as error:
         told = " ".join(str(error).split())
@@ -94,7 +99,8 @@ def _decided_with(recorded: Recorded, policy: Any) -> Verdict:
 def _looks(recorded: Recorded, policy: Any) -> Iterator[dict[str, Any]]:
     """Yield the facts that the policy would have decided on: a shorter watch ends earlier, and may then be extended.
 
-    Windows are taken as they were at the end of the watch: how late each came is not in the facts.
+    Windows are taken as they were at the end of the watch: how late each came is not in the facts. A look before the
+    warehouse fell silent was answered.
     """
     facts = recorded.facts
     if (
@@ -108,9 +114,11 @@ def _looks(recorded: Recorded, policy: Any) -> Iterator[dict[str, Any]]:
     ends = [(datetime.fromisoformat(window["window_end"]) - since) / timedelta(minutes=1) for window in windows]
     over, until = policy.watch_minutes, policy.watch_minutes + policy.extension_minutes
     looks = {end for end in (*ends, until) if over <= end <= min(until, facts["watched_minutes"])}
+    away = facts.get("unanswered_since")
     for look in sorted({over, *looks}):
         seen = [window for window, end in zip(windows, ends, strict=True) if end <= look]
-        yield {**facts, "watched_minutes": look, "windows": seen}
+        unanswered = away if away is not None and away <= look else None
+        yield {**facts, "watched_minutes": look, "windows": seen, "unanswered_since": unanswered}
 
 
 def _ends_earlier(recorded: Recorded, policy: Any) -> bool:
@@ -157,7 +165,7 @@ def flips_of(run: RunFacts, made: Sequence[Verdict | None], other: Policies, pas
 
 
 def _flipped_checks(recorded: Recorded, verdict: Verdict) -> tuple[FlippedCheck, ...]:
-    before = {check["name"]: check["status"] for check in recorded.verdict["checks"]}
+    before = _statuses(recorded)
     after = {check.name: check for check in verdict.checks}
     names = dict.fromkeys((*before, *after))
     status = {name: after[name].status.value if name in after else MISSING for name in names}
@@ -171,6 +179,14 @@ def _flipped_checks(recorded: Recorded, verdict: Verdict) -> tuple[FlippedCheck,
         for name in names
         if before.get(name, MISSING) != status[name]
     )
+
+
+def _statuses(recorded: Recorded) -> dict[str, str]:
+    """Return the status of each recorded check by its name."""
+    try:
+        return {check["name"]: check["status"] for check in recorded.verdict["checks"]}
+    except (KeyError, TypeError) as error:
+        raise ValueError("its verdict does not tell its checks by name and status") from error
 
 
 def _changes(recorded: Recorded, other: dict[str, Any], verdict: Verdict) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ LABELS_A_DAY = (50, 100, 200, 500, 1000, 3000)
 ASSUMED = (
     "rows are independent of one another; real traffic comes in bursts and has days and weeks",
     "the baseline F1 is taken as the truth; what it was measured on has an error of its own",
+    "every window of MODEL_METRICS comes, and in time",
     "a model with a lower F1 has precision and recall lower by one factor",
     "the gate's AUC-ROC and latency rows are taken as passed, and two models' errors as independent",
     "after a false retraining the windows of F1 and drift begin anew; the stated rate by drift has a full window",

@@ -8,13 +8,16 @@ The exact rule asks two things of F1: that it lies below the baseline *beyond ch
 at least the baseline"), and that it lies below baseline − tolerance *by point*. Testing against baseline − tolerance
 instead would see a drop of 0.10 only after some twenty minutes at 22 events a minute, in place of four.
 
-The half hour is the rule. Only where it ends and nothing could be concluded, for want of labels or requests or because
-F1 is low by point only, the watch goes on, ``extension_minutes`` at most; what is still open then is the policy's to
-decide. Facts without an ``edition`` were recorded by release 0.1.0 and are judged in its words.
+The half hour is the rule, and the windows must cover it: a watch whose metrics fell silent after their first minutes
+was not half an hour long, whatever the clock says. Only where it ends and nothing could be concluded, for want of
+labels, requests or windows or because F1 is low by point only, the watch goes on, ``extension_minutes`` at most; what
+is still open then is the policy's to decide. Facts of an earlier ``edition`` are judged by the rules that they were
+gathered for; those without one were recorded by release 0.1.0.
 """
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Literal
 
 from pydantic import Field
@@ -22,19 +25,27 @@ from pydantic import Field
 from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verdict, exact, inconclusive
 from retrain.facts import Metrics, Window
 from retrain.judgement import prevalence, watch
+from retrain.judgement.coverage import uncovered
 from retrain.judgement.watching import Watch
 from retrain.judgement.windows import Kept, keep
 from retrain.judgement.words import counted, judge, listed, shown
 
-__all__ = ["EDITION", "Facts", "Policy", "decide", "rolls_back", "watch_of", "why_extended"]
+__all__ = ["EDITION", "Facts", "Policy", "decide", "longest_minutes", "rolls_back", "watch_of", "why_extended"]
 
 SECTION = "post_deploy_monitoring"
 F1, LATENCY, WATCHED = "F1 score", "Latency p99", "Watched long enough"
 
-EDITION = 2
-"""The edition of these rules, told with the facts that are gathered for them. 1 was release 0.1.0."""
+EDITION = 3
+"""The edition of these rules, told with the facts that are gathered for them.
+
+1 was release 0.1.0. 2 came with the extension, and took the clock's word for how long was watched. Since 3 the windows
+must cover the watch.
+"""
 
 _RUNBOOK_MINUTES = 30
+
+_LONGEST_FAILURE = 160
+"""Characters of the warehouse's own words that a sentence has room for."""
 
 
 class Facts(Model):
@@ -44,6 +55,10 @@ class Facts(Model):
     the swap that were left out: another version's, or begun before the swap; ``revisions`` how often one was written
     again after it had been counted. ``baseline`` are the figures with which the version passed the gate.
     ``extended_because`` says what was open when the watch was over and went on.
+
+    ``failed_looks`` counts the looks at MODEL_METRICS that failed, ``last_failure`` is what the warehouse said at the
+    last of them, and ``unanswered_since`` the minute from which on none was answered. ``overran_minutes`` says after
+    how many minutes of a clock that never goes back the watch was ended, the environment's own clock being behind.
     """
 
     swapped_at: Instant | None = None
@@ -55,7 +70,11 @@ class Facts(Model):
     revisions: int = 0
     baseline: Metrics | None = None
     extended_because: str | None = None
-    edition: Literal[1, 2] = 1
+    failed_looks: int = 0
+    last_failure: str | None = None
+    unanswered_since: Figure = None
+    overran_minutes: Figure = None
+    edition: Literal[1, 2, 3] = 1
     evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
@@ -83,7 +102,7 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
         return _not_ready()
     kept = keep(facts.windows or (), since=facts.swapped_at, version=facts.candidate_version)
     rule = _watch(facts, policy, kept)
-    checks = (watch.f1_check(rule, F1), watch.latency_check(rule, LATENCY), _watched(facts, policy))
+    checks = (watch.f1_check(rule, F1), watch.latency_check(rule, LATENCY), _watched(facts, policy, rule))
     outcome = _outcome(facts, policy, checks, rule)
     return Verdict(
         section=SECTION,
@@ -98,9 +117,14 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
 def why_extended(facts: Facts, policy: Policy) -> str | None:
     """Return what is open where the watch is over by its minutes and goes on; None where it does not."""
     verdict = decide(facts, policy)
-    if verdict.outcome != "watching" or verdict.checks[-1].status is not Status.PASS:
+    if verdict.outcome != "watching" or not _over(facts, policy):
         return None
     return _open(verdict.checks)
+
+
+def longest_minutes(policy: Policy) -> float:
+    """Return how many minutes a watch lasts that is extended to its end."""
+    return float(exact(policy.watch_minutes) + exact(policy.extension_minutes))
 
 
 def watch_of(facts: Facts, policy: Policy) -> Watch:
@@ -139,25 +163,52 @@ def _watch(facts: Facts, policy: Policy, kept: Kept) -> Watch:
     )
 
 
-def _watched(facts: Facts, policy: Policy) -> Check:
+def _over(facts: Facts, policy: Policy) -> bool:
+    """Whether the minutes of the watch have passed: what it goes on for then is its extension."""
+    minutes = facts.watched_minutes
+    return minutes is not None and exact(minutes) >= exact(policy.watch_minutes)
+
+
+def _watched(facts: Facts, policy: Policy, rule: Watch) -> Check:
     minutes = shown(policy.watch_minutes)
-    wanted = f"watched for {minutes} minutes"
+    wanted = f"watched for {minutes} minutes" + (", in windows without a long gap" if facts.edition > 2 else "")
     missing = "how long was watched is not known"
     check = judge(WATCHED, facts.watched_minutes, "≥", policy.watch_minutes, requirement=wanted, missing=missing)
     if check.status is Status.FAIL:
         reason = f"{check.observed} of {minutes} minutes so far"
         return check.model_copy(update={"status": Status.INCONCLUSIVE, "reason": reason})
+    if check.status is Status.PASS and (unseen := _unseen(facts, rule)):
+        check = check.model_copy(update={"status": Status.INCONCLUSIVE, "reason": unseen})
     if facts.extended_because is None:
         return check
     return check.model_copy(update={"reason": f"{check.reason}; extended: {facts.extended_because}"})
 
 
+def _unseen(facts: Facts, rule: Watch) -> str:
+    """Say why the minutes that have passed were not watched, or return an empty string where they were."""
+    if facts.edition < 3:
+        return ""
+    away = []
+    if facts.unanswered_since is not None:
+        since = shown(round(facts.unanswered_since, 1))
+        away = [f"the warehouse has not answered since minute {since} ({_failure(facts)})"]
+    silence = uncovered(rule)
+    return listed([*away, silence] if silence else away)
+
+
+def _failure(facts: Facts) -> str:
+    """Return what the warehouse said last, as a part of a sentence; all of it stands in the facts."""
+    said = (facts.last_failure or "it did not say why").replace(";", ",").rstrip(".")
+    return shorten(said, _LONGEST_FAILURE, placeholder=" …")
+
+
 def _outcome(facts: Facts, policy: Policy, checks: tuple[Check, Check, Check], rule: Watch) -> str:
-    f1, latency, watched = checks
-    if Status.FAIL in (f1.status, latency.status):
+    if Status.FAIL in (check.status for check in checks):
         return "regressed"
-    if watched.status is not Status.PASS:
-        return "inconclusive" if watched.observed == "missing" else "watching"
+    if facts.watched_minutes is None:
+        return "inconclusive"
+    if not _over(facts, policy):
+        return "watching"
     if all(check.status is Status.PASS for check in checks):
         return "healthy"
     return "watching" if _may_go_on(facts, policy, rule) else "inconclusive"
@@ -165,9 +216,9 @@ def _outcome(facts: Facts, policy: Policy, checks: tuple[Check, Check, Check], r
 
 def _may_go_on(facts: Facts, policy: Policy, rule: Watch) -> bool:
     """Whether there are minutes left beyond the watch in which windows could still settle it."""
-    minutes, until = facts.watched_minutes, exact(policy.watch_minutes) + exact(policy.extension_minutes)
+    minutes = facts.watched_minutes
     mendable = facts.edition > 1 and rule.f1_limit is not None  # without a baseline no window tells of a drop
-    return mendable and minutes is not None and exact(minutes) < until
+    return mendable and minutes is not None and exact(minutes) < exact(longest_minutes(policy))
 
 
 def _open(checks: tuple[Check, ...]) -> str:
@@ -232,6 +283,14 @@ def _deviations(facts: Facts, policy: Policy, kept: Kept) -> tuple[str, ...]:
     found = [f"the watch: {note}" for note in kept.notes]
     if facts.other_windows:
         found.append(f"the watch: {shown(facts.other_windows)} windows since the swap were left out")
+    if facts.failed_looks:
+        times = counted(facts.failed_looks, "look")
+        found.append(f"the watch: {times} at MODEL_METRICS failed, the last with: {_failure(facts)}")
+    if facts.overran_minutes is not None:
+        found.append(
+            f"the watch: ended after {shown(round(facts.overran_minutes, 1))} minutes by a clock that never goes back:"
+            " the environment's clock was set back, or stands"
+        )
     if facts.revisions:
         times = counted(facts.revisions, "window was", "windows were")
         found.append(f"the watch: {times} written again after they had been counted: the last row counts")

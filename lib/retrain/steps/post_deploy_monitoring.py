@@ -1,4 +1,7 @@
-"""Steps of *Post-deploy monitoring*: windows as they come, judged after each, for half an hour."""
+"""Steps of *Post-deploy monitoring*: windows as they come, judged after each, for half an hour.
+
+The new version serves meanwhile, so nothing that may pass ends the watch: a look that fails is followed by the next.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from retrain import pictures
 from retrain.clock import Pace
+from retrain.errors import RetrainError
 from retrain.facts import Metrics, Window
 from retrain.judgement import prevalence
 from retrain.judgement.looks import Standing, standings
 from retrain.judgement.windows import revised
 from retrain.pictures import Picture
 from retrain.record.records import RunFolder
-from retrain.sections.post_deploy_monitoring import EDITION, Facts, decide, watch_of, why_extended
+from retrain.sections.post_deploy_monitoring import EDITION, Facts, decide, longest_minutes, watch_of, why_extended
+from retrain.warehouse import Unreachable, WarehouseError
 
 if TYPE_CHECKING:
     from retrain.notebook import Run
@@ -22,6 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["baseline", "baseline_figures", "course", "picture", "swapped_at", "watch"]
 
 _LOOKS_A_PICTURE = 5
+
+_MARGIN_MINUTES = 5.0
+"""A warehouse that is away, or a clock that goes back, may prolong a watch by so much beyond its longest."""
+
+_MINUTE = timedelta(minutes=1)
 
 
 def swapped_at(folder: RunFolder) -> datetime | None:
@@ -39,15 +49,18 @@ def baseline(run: Run) -> Metrics | None:
 
 
 def watch(run: Run, since: datetime | None, live: Callable[[Any], None]) -> Facts:
-    """Look at MODEL_METRICS until the watch is over or a drop is found; ``live`` is shown as windows come."""
+    """Look at MODEL_METRICS until the watch is over or a drop is found; ``live`` is shown as windows come.
+
+    A look that fails is not the end: what it would have seen is looked for at the next. Raises UsageError where a
+    table, a column or a privilege is wrong, which no waiting mends.
+    """
     facts = _before(run, since)
     if since is None:
         return facts
     with run.waiting("watch"):
-        known = run.warehouse.versions_seen_before(run.model, before=since).value
-        looks, pace = 0, Pace(run.policy.poll_seconds)
+        looking, looks, pace = _Looking(run, since), 0, Pace(run.policy.poll_seconds)
         while True:
-            facts = _look(run, since, known, facts)
+            facts = looking.again(facts)
             if looks % _LOOKS_A_PICTURE == 0:
                 live(picture(run, facts))
             looks += 1
@@ -109,24 +122,71 @@ def _before(run: Run, since: datetime | None) -> Facts:
     )
 
 
-def _look(run: Run, since: datetime, known: tuple[str, ...], former: Facts) -> Facts:
-    """Look once more. The watch goes on beyond its minutes where ``former`` ended it and settled nothing."""
-    policy, now = run.policy, run.clock.now()
-    because = former.extended_because or why_extended(former, policy)
-    minutes = policy.watch_minutes + (policy.extension_minutes if because else 0)
-    told = run.warehouse.watch_windows(run.model, since=since, until=min(now, since + timedelta(minutes=minutes)))
-    version = former.candidate_version
-    ours = tuple(window for window in told.value if window.window_start >= since and _is_ours(window, version, known))
-    return former.model_copy(
-        update={
-            "watched_minutes": round(min((now - since) / timedelta(minutes=1), minutes), 3),
-            "windows": ours,
-            "other_windows": len(told.value) - len(ours),
-            "revisions": former.revisions + revised(former.windows or (), ours),
-            "extended_because": because,
-            "evidence": {"windows": told.evidence},
-        }
-    )
+class _Looking:
+    """The looks of one watch: the instant of each never goes back, and neither does the clock that bounds them all."""
+
+    def __init__(self, run: Run, since: datetime) -> None:
+        """Take the run and the instant of its swap; look at nothing yet."""
+        self._run = run
+        self._since = since
+        self._now = max(since, run.clock.now())
+        self._longest = longest_minutes(run.policy)
+        self._until = self._now + _MINUTE * (self._longest + _MARGIN_MINUTES)
+        self._began_seconds = run.clock.monotonic()
+        self._known: tuple[str, ...] | None = None
+
+    def again(self, former: Facts) -> Facts:
+        """Look once more, after the look that told ``former``."""
+        self._now = max(self._now, self._run.clock.now())
+        minutes = (self._run.clock.monotonic() - self._began_seconds) / 60
+        late = minutes > self._longest + _MARGIN_MINUTES
+        behind = late and self._now < self._until - _MINUTE * _MARGIN_MINUTES
+        former = former.model_copy(update={"overran_minutes": round(minutes, 3) if behind else None})
+        try:
+            return self._answered(former, last=behind)
+        except (WarehouseError, Unreachable) as error:
+            return self._failed(former, error, last=late or self._now >= self._until)
+
+    def _answered(self, former: Facts, *, last: bool) -> Facts:
+        """Look as far as the watch reaches: beyond its minutes where ``former`` ended it and settled nothing."""
+        run, since, policy = self._run, self._since, self._run.policy
+        because = former.extended_because or why_extended(former, policy)
+        minutes = self._longest if because or last else policy.watch_minutes
+        over = since + _MINUTE * minutes
+        until = over if last else min(self._now, over)
+        told = run.warehouse.watch_windows(run.model, since=since, until=until)
+        version = former.candidate_version
+        known = self._versions_before()
+        ours = tuple(each for each in told.value if each.window_start >= since and _is_ours(each, version, known))
+        return former.model_copy(
+            update={
+                "watched_minutes": minutes if until == over else round((until - since) / _MINUTE, 3),
+                "windows": ours,
+                "other_windows": len(told.value) - len(ours),
+                "revisions": former.revisions + revised(former.windows or (), ours),
+                "extended_because": because,
+                "unanswered_since": None,
+                "evidence": {"windows": told.evidence},
+            }
+        )
+
+    def _failed(self, former: Facts, error: RetrainError, *, last: bool) -> Facts:
+        """Keep what is known. A failed look watches nothing; the last one ends the watch."""
+        since = former.unanswered_since
+        return former.model_copy(
+            update={
+                "watched_minutes": self._longest if last else former.watched_minutes or 0.0,
+                "failed_looks": former.failed_looks + 1,
+                "last_failure": str(error),
+                "unanswered_since": round((self._now - self._since) / _MINUTE, 3) if since is None else since,
+            }
+        )
+
+    def _versions_before(self) -> tuple[str, ...]:
+        """Return the versions that were known before the swap, asked until it was answered once."""
+        if self._known is None:
+            self._known = self._run.warehouse.versions_seen_before(self._run.model, before=self._since).value
+        return self._known
 
 
 def _is_ours(window: Window, candidate: str | None, known: tuple[str, ...]) -> bool:

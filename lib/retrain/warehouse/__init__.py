@@ -15,7 +15,7 @@ from retrain.warehouse.answers import (
     QualityRun,
 )
 from retrain.warehouse.drift import FeatureProfile, Profile, WeeklyDrift
-from retrain.warehouse.failures import WarehouseError
+from retrain.warehouse.failures import Unreachable, WarehouseError
 from retrain.warehouse.queries import Warehouse
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Profile",
     "QualityCheck",
     "QualityRun",
+    "Unreachable",
     "Warehouse",
     "WarehouseError",
     "WeeklyDrift",

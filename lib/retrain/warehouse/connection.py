@@ -89,18 +89,12 @@ class Connections:
         """
         from retrain.warehouse.driver import connector
 
-        connection = self._take()
         try:
-            fetched = self._run(connection, sql, binds, tag)
+            return self._run(self._take(), sql, binds, tag)
         except connector.Error as error:
             if not is_session_gone(error):
-                self._idle.append(connection)
                 raise
-            _drop(connection)
-            connection = connect(self._arguments)
-            fetched = self._run(connection, sql, binds, tag)
-        self._idle.append(connection)
-        return fetched
+        return self._run(connect(self._arguments), sql, binds, tag)
 
     def close(self) -> None:
         """Close every connection."""
@@ -114,6 +108,23 @@ class Connections:
         return connect(self._arguments)
 
     def _run(self, connection: SnowflakeConnection, sql: str, binds: Sequence[Any], tag: Mapping[str, Any]) -> Fetched:
+        """Run one statement; ``connection`` is idle afterwards, or closed where the warehouse forgot its session."""
+        from retrain.warehouse.driver import connector
+
+        try:
+            fetched = self._execute(connection, sql, binds, tag)
+        except connector.Error as error:
+            if is_session_gone(error):
+                _drop(connection)
+            else:
+                self._idle.append(connection)
+            raise
+        self._idle.append(connection)
+        return fetched
+
+    def _execute(
+        self, connection: SnowflakeConnection, sql: str, binds: Sequence[Any], tag: Mapping[str, Any]
+    ) -> Fetched:
         with connection.cursor() as cursor:
             cursor.execute(
                 sql,

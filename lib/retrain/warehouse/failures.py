@@ -2,6 +2,7 @@
 
 RetrainError
 ├── UsageError       the connection, a table, a column or a privilege is wrong: nothing was changed
+│   └── Unreachable  nobody answers there: wrong as well, or only away for a while
 └── WarehouseError   a query failed in the middle of a run, or took too long: nothing was changed
 
 Numbers are Snowflake's own error codes.
@@ -18,7 +19,15 @@ from retrain.errors import RetrainError, UsageError, nearest
 if TYPE_CHECKING:
     from snowflake.connector.errors import Error
 
-__all__ = ["WarehouseError", "is_session_gone", "missing_column", "missing_table", "of_connecting", "of_query"]
+__all__ = [
+    "Unreachable",
+    "WarehouseError",
+    "is_session_gone",
+    "missing_column",
+    "missing_table",
+    "of_connecting",
+    "of_query",
+]
 
 _CREDENTIALS = {250001, 390100, 390101, 390102, 390114, 390144, 390195, 394300, 394304}
 _SESSION_GONE = {250002, 290401, 390104, 390110, 390111, 390112, 390114}
@@ -29,6 +38,10 @@ _NO_DATABASE = {90105, 90106}
 _MISSING_OBJECT = {2003, 2043}
 _COLUMN = re.compile(r"""invalid identifier '"?([^'"]+)"?'|column "?([\w$.]+)"? not found""", re.IGNORECASE)
 _TABLE = re.compile(r"""(?:object|table|view)(?: with name)? '?"?([\w$.]+)"?'? does not exist""", re.IGNORECASE)
+
+
+class Unreachable(UsageError):  # noqa: N818 - named for what is so
+    """No connection could be opened, because nobody answers. Whoever was answered before may wait for it."""
 
 
 class WarehouseError(RetrainError):
@@ -47,7 +60,7 @@ def of_connecting(error: Error, arguments: Mapping[str, Any]) -> UsageError:
             f"{nearest(wanted, known)} Known: {', '.join(known) or 'none'}."
         )
     if "Could not connect" in said:
-        return UsageError(f"The warehouse at {where} does not answer: is it up, and are account, host and port right?")
+        return Unreachable(f"The warehouse at {where} does not answer: is it up, and are account, host and port right?")
     if error.errno in _CREDENTIALS or getattr(error, "sqlstate", None) == "28000":
         user = arguments.get("user") or "the user of the connection"
         return UsageError(f"The warehouse at {where} refused the login of {user}: {said}")

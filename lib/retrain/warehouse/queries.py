@@ -160,7 +160,7 @@ class Warehouse:
         return Answer(tuple(QualityCheck(**row) for row in rows), (evidence,))
 
     def open_incidents(self, severities: Sequence[str]) -> Answer[tuple[Incident, ...]]:
-        """Return the open incidents of these severities, oldest first."""
+        """Return the open incidents of these severities and those without any, which is empty then; oldest first."""
         wanted = json.dumps([severity.strip().upper() for severity in severities])
         rows, evidence = self._asker.ask("open_incidents", [wanted, _MOST_ROWS])
         return Answer(tuple(_incident(row) for row in rows), (evidence,))
@@ -244,7 +244,7 @@ class Warehouse:
 def _incident(row: Mapping[str, Any]) -> Incident:
     return Incident(
         incident_id=row["incident_id"] or "(null)",
-        severity=row["severity"] or "(null)",
+        severity=row["severity"] or "",
         title=row["title"] or "",
         opened_at=row["opened_at"],
     )
