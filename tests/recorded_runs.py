@@ -104,9 +104,9 @@ def swapped(policy: blue_green_deployment.Policy | None = None, *, sent: bool = 
     effect = (
         Effect(effect="swap", sent=True, outcome="applied", observed_by="attested") if sent else Effect(effect="swap")
     )
-    facts = blue_green_deployment.Facts(
-        gate="passed", smoke_tests="staged", before=before, after=after if sent else before, effect=effect
-    )
+    opened = {"prerequisites": "ready", "training": "trained", "gate": "passed", "smoke_tests": "staged"}
+    slots = {"before": before, "after": after if sent else before}
+    facts = blue_green_deployment.Facts(**opened, **slots, effect=effect)
     return section("blue_green_deployment", facts, policy)
 
 

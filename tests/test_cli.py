@@ -12,6 +12,10 @@ from recorded_runs import record, whole_run
 from retrain import cli
 
 ROOT = Path(__file__).parent.parent
+TEXTS = (ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.ipynb")), *(ROOT / "parameters").glob("*.yaml"))
+NAMED = re.compile(r"(?:^|[`/:] ?)retrain ([a-z]+)\b([^`\n#|…]*)", re.MULTILINE)
+LATE = ("sandbox",)
+"""Mounted when it is asked for: its options are another file's."""
 
 
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -35,6 +39,19 @@ def test_every_command_says_what_it_does() -> None:
 def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in commands() if not re.search(rf"retrain {name}\b", readme)] == []
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
+def test_every_command_that_is_named_exists_with_its_options(text: Path) -> None:
+    """What a person copies at night from the README, a notebook or a parameters file is taken by the command line."""
+    group = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    options = {name: {flag for option in command.params for flag in option.opts} for name, command in group.items()}
+    named = NAMED.findall(text.read_text(encoding="utf-8"))
+    assert named or text.parent.name == "notebooks"
+    for name, rest in named:
+        assert name in {*options, *LATE}, name
+        wrong = set(re.findall(r"(?<!\S)--?[a-z-]+", rest)) - options.get(name, set())
+        assert name in LATE or not wrong, (name, rest)
 
 
 @pytest.mark.parametrize(

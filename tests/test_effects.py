@@ -206,11 +206,14 @@ def test_a_training_is_this_requests_by_the_job_id_of_its_answer_only(job: str |
         world.change("/training/trigger")
         return Answer(status_code=202, json={"status": "running", "job_id": job})
 
-    effect = once(world, Act(**{**vars(training(world)), "send": send}), [])
+    entries = list[Entry]()
+    effect = once(world, Act(**{**vars(training(world)), "send": send}), entries)
     assert effect is not None
     assert (effect.outcome, effect.observed_by) == ("applied", "attested")
     assert "job-1 is running" in effect.detail
     assert says in effect.detail
+    assert entries[-1].kind == "outcome"
+    assert entries[-1].body["seen"]["job_id"] == "job-1", "the record keeps the state by which it was seen"
 
 
 @pytest.mark.parametrize("kind", ["attested", "fingerprint", "training"])
@@ -355,6 +358,17 @@ def test_an_incident_is_opened_once_and_found_by_its_id() -> None:
     assert (effects[0].outcome, effects[0].observed_by) == ("applied", "attested")
     assert "its row is there" in effects[0].detail
     assert "cannot be told" not in effects[0].detail, "an id of the run's own"
+
+
+def test_an_insert_that_succeeded_is_not_recorded_as_without_an_answer() -> None:
+    """What stands in the record is what the warehouse said."""
+    rows: list[str] = []
+    act = incident_act("INC-1", insert=lambda: rows.append("INC-1"), lookup=lambda: "INC-1" in rows)
+    entries: list[Entry] = []
+    effect = once(FakeWorld(), act, entries)
+    assert effect is not None
+    assert effect.detail == "incident INC-1: seen: its row is there (inserted); so its answer said"
+    assert next(entry for entry in entries if entry.kind == "sent").body["words"] == "inserted"
 
 
 @pytest.mark.parametrize(

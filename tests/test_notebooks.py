@@ -18,6 +18,61 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb")) + sorted((ROOT / "notebooks/related").glob("*.ipynb"))
 OF_RUN = {"environment", "run_id", "request"}
 RELATED = {"model_drift": model_drift.Policy, "data_quality": data_quality.Policy}
+RELATED_OUTCOMES = {"model_drift": ("drifted", "stable"), "data_quality": ("healthy", "failing")}
+RUNBOOK = {
+    "01_when_to_retrain": (
+        "drop of F1 by more than 0.05 from baseline calls for retraining, with high priority",
+        "aggregate PSI above 0.3 calls for retraining, with high priority",
+        "Once a week, Sunday at 02:00 UTC",
+        "with normal priority",
+        "the priority is the team's to say",
+        "](related/model_drift.ipynb)",
+        "](related/data_quality.ipynb)",
+    ),
+    "02_prerequisites": (
+        "At least 10,000 new labeled samples must have come in since the last training",
+        "No data-quality run of the last day may be critical",
+        "all healthy or warning",
+        "No P1 incident may be open",
+    ),
+    "03_training": (
+        "`POST /training/trigger`",
+        '{"model_type": "classifier", "data_version": "latest"}',
+        "Optuna with 5 trials, 30 epochs, early stopping after 5, 5-fold stratified cross-validation",
+        "`GET /training/status` tells `running`, `completed` or `failed`",
+    ),
+    "04_evaluation_gate": (
+        "| F1 score | ≥ production F1 − 0.01 |",
+        "| AUC-ROC | ≥ production AUC-ROC − 0.005 |",
+        "| precision | ≥ 0.85 |",
+        "| recall | ≥ 0.80 |",
+        "| latency p99 | < 1 s |",
+        "`GET /training/status` tells the candidate's F1, precision, recall and AUC-ROC, and the differences from",
+    ),
+    "05_staging_smoke_tests": (
+        "The service stores the new version and loads it into the standby slot by itself",
+        "`POST /predict/batch`",
+        "100 scores in [0, 1], latency p99 below 1 s",
+    ),
+    "06_blue_green_deployment": (
+        "`POST /model/reload`",
+        "The active and the standby slot are swapped",
+        "the former version waits in standby for a roll back",
+    ),
+    "07_post_deploy_monitoring": (
+        "For thirty minutes after the swap MODEL_METRICS is watched",
+        "If F1 drops or latency spikes, the former version is put back at once",
+    ),
+    "09_if_retraining_fails": (
+        "`/training/status`",
+        "| data imbalance | class balance, the error | class weights, then SMOTE |",
+        "| convergence failure | the epoch log, the error | more epochs, then the learning rate |",
+        "| resource exhaustion | the error | a smaller batch, then a simpler model |",
+        "an incident is opened",
+        "Look at the data first",
+    ),
+}
+"""The runbook's rows and figures, in the words in which a notebook's prose has them."""
 
 
 def read(path: Path) -> Any:
@@ -85,9 +140,18 @@ def test_a_notebook_opens_with_its_title_and_what_it_may_change(notebook: Path) 
 
 
 def test_every_outcome_of_a_section_is_explained_at_the_end(notebook: Path) -> None:
-    known = [section for section in runbook.SECTIONS if section.name == section_of(notebook)]
-    for outcome in known[0].leads_to if known else ():
+    name = section_of(notebook)
+    known = {section.name: tuple(section.leads_to) for section in runbook.SECTIONS} | RELATED_OUTCOMES
+    assert known[name] or name == runbook.LAST
+    for outcome in known[name]:
         assert f"| {outcome} |" in prose(notebook)[-1]
+
+
+@pytest.mark.parametrize("name", RUNBOOK)
+def test_every_row_and_figure_of_the_runbook_is_there(name: str) -> None:
+    """In what a person reads, not only in the defaults of a cell."""
+    told = "\n".join(prose(ROOT / "notebooks" / f"{name}.ipynb"))
+    assert [row for row in RUNBOOK[name] if row not in told] == []
 
 
 def test_papermill_sees_every_parameter(notebook: Path) -> None:

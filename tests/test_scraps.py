@@ -41,7 +41,13 @@ def test_the_verdicts_are_those_that_scrapbook_reads(tmp_path: Path, monkeypatch
     assert decision_record.scraps(run) == theirs == {"01.ipynb": second, "02.ipynb": first}
 
 
-@pytest.mark.parametrize("text", ["", '{"cells": [', '{"nbformat": 4}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", '{"cells": [', '{"nbformat": 4}', "[]", '{"cells": [1]}', '{"cells": [{"outputs": 1}]}'),
+        '{"cells": [{"outputs": [{"data": {"application/scrapbook.scrap.json+json": {"data": 1}}}]}]}',
+    ],
+)
 def test_a_file_that_is_no_whole_notebook_holds_no_verdict(text: str, tmp_path: Path) -> None:
     """So the decision record says that it holds none, though the record does."""
     (tmp_path / "01.ipynb").write_text(text, encoding="utf-8")

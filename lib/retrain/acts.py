@@ -7,7 +7,6 @@ A swap is seen at one of three levels: *attested* (the service tells which versi
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ __all__ = [
     "compare_scores",
     "incident_act",
     "incident_id",
+    "job_named",
     "rollback_act",
     "swap_act",
     "training_act",
@@ -69,17 +69,18 @@ def training_state(status: TrainingStatus) -> dict[str, Any]:
     return {"phase": phase, "job_id": status.job_id, "version": status.version, "metrics_sha256": digest}
 
 
-def _job(said: Any) -> str | None:
+def job_named(said: Any) -> str | None:
+    """Return the job that an answer (JSON) to the trigger names, or None."""
     return text(first(said, "job_id", "training_id", "run_id", "id"))
 
 
 def _training_own(before: State, now: State, said: Any) -> bool:
     """Tell whether the training that is seen bears the id that this request's answer gave it."""
-    return now["job_id"] is not None and now["job_id"] == _job(said)
+    return now["job_id"] is not None and now["job_id"] == job_named(said)
 
 
 def _training_applied(before: State, now: State, said: Any) -> Level | None:
-    job = _job(said)
+    job = job_named(said)
     if job is not None and now["job_id"] is not None:
         return "attested" if now["job_id"] == job else None
     if now["job_id"] != before["job_id"]:
@@ -313,4 +314,4 @@ def _insert(insert: Callable[[], object]) -> Answer:
         insert()
     except RetrainError as error:
         return Answer(error=str(error)[:500])
-    return Answer(text=json.dumps("inserted"))
+    return Answer(text="inserted")

@@ -192,9 +192,12 @@ class _Doing:
     def told(self, kind: str, body: Mapping[str, Any]) -> int:
         return self.record.append(kind, {"effect": self.act.effect, "target": self.act.target, **body})
 
-    def close(self, outcome: Literal["applied", "unresolved", "not_sent"], detail: str, **more: Any) -> Effect:
+    def close(
+        self, outcome: Literal["applied", "unresolved", "not_sent"], detail: str, *, seen: State = None, **more: Any
+    ) -> Effect:
+        """Append the outcome, with the state by which it was seen to be applied if it was."""
         effect = Effect(effect=self.act.effect, outcome=outcome, detail=f"{self.act.target}: {detail}", **more)
-        self.told("outcome", effect.model_dump(mode="json"))
+        self.told("outcome", {**effect.model_dump(mode="json"), **({} if seen is None else {"seen": seen})})
         return effect
 
 
@@ -304,7 +307,8 @@ def _decide(doing: _Doing, before: State, sent: _Sent) -> Effect:
     shown = "nothing shows its state" if now is None else act.shows(before, now)
     if seen is not None:
         whose = "so its answer said" if act.own(before, now, sent.said if sent.accepted else None) else _WHOSE
-        return doing.close("applied", f"seen: {shown} ({sent.words}); {whose}", sent=True, observed_by=seen)
+        said = f"seen: {shown} ({sent.words}); {whose}"
+        return doing.close("applied", said, seen=now, sent=True, observed_by=seen)
     if suffices:
         return doing.close("applied", f"the service answered {sent.words}", sent=True, observed_by="response")
     looked = shown if before is None else f"not seen within {act.observe_seconds:g} s: {shown}"

@@ -201,3 +201,18 @@ def test_no_metrics_after_the_swap_is_not_healthy(
     assert watched["outcome"] == "inconclusive"
     assert ("The watch was extended from 30 to 34 minutes" in watched["reason"]) == bool(extension)
     assert "would have been seen with probability 0.00" in watched["reason"]
+
+
+def test_metrics_that_stop_after_the_swap_are_not_healthy(sandbox: Sandbox) -> None:
+    """Ten good minutes hold events and requests enough for a verdict; the twenty silent ones keep it open."""
+    sandbox.scenario("metrics_stop")
+    decision = ends(sandbox.run("--set", "post_deploy_monitoring.extension_minutes=4"), "inconclusive", 15)
+    told = {name: check(decision, "post_deploy_monitoring", name) for name in ("F1 score", "Watched long enough")}
+    assert {name: each["status"] for name, each in told.items()} == {
+        "F1 score": "PASS",
+        "Watched long enough": "INCONCLUSIVE",
+    }
+    silence = re.match(r"nothing came from minute ([\d.]+) to 30; ", told["Watched long enough"]["reason"])
+    assert silence is not None, told["Watched long enough"]["reason"]
+    assert 5 < float(silence[1]) <= 10
+    assert "The watch was extended from 30 to 34 minutes" in decision["reason"]

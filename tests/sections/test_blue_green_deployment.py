@@ -3,7 +3,7 @@
 import pytest
 
 from retrain.facts import Effect, Slots
-from retrain.sections.blue_green_deployment import Facts, Policy, decide, may_swap, observed_enough
+from retrain.sections.blue_green_deployment import NOT_RUN, Facts, Policy, decide, may_swap, observed_enough
 
 BEFORE = Slots(active="v1", standby="v2", attested=True)
 AFTER = Slots(active="v2", standby="v1", attested=True)
@@ -11,8 +11,8 @@ AFTER = Slots(active="v2", standby="v1", attested=True)
 
 def swap(outcome="applied", observed_by="attested", **changed):
     effect = Effect(effect="swap", sent=outcome != "not_sent", outcome=outcome, observed_by=observed_by)
-    plain = {"gate": "passed", "smoke_tests": "staged", "before": BEFORE, "after": AFTER, "effect": effect}
-    return Facts(**(plain | changed))
+    opened = {"prerequisites": "ready", "training": "trained", "gate": "passed", "smoke_tests": "staged"}
+    return Facts(**(opened | {"before": BEFORE, "after": AFTER, "effect": effect} | changed))
 
 
 def outcome(facts, policy=None):
@@ -20,9 +20,12 @@ def outcome(facts, policy=None):
 
 
 def test_a_swap_that_was_seen_is_swapped():
-    """Gate, smoke tests and observation."""
+    """Prerequisites, training, gate, smoke tests, and observation."""
     verdict = decide(swap(), Policy())
     assert verdict.outcome == "swapped"
+    assert [check.name for check in verdict.checks[:4]] == [
+        "Prerequisites", "Training", "Evaluation gate", "Smoke tests",
+    ]  # fmt: skip
     assert verdict.deviations == ()
     assert may_swap(swap(), Policy()) is None
 
@@ -35,6 +38,38 @@ def test_it_is_not_sent_before_gate_and_smoke_tests(changed):
     """Even an applied effect is not read as a swap then."""
     assert may_swap(swap(**changed), Policy()).outcome == "not_ready"
     assert outcome(swap(**changed)) == "not_ready"
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"prerequisites": "blocked"}, "prerequisites: blocked"),
+        ({"prerequisites": NOT_RUN}, "prerequisites: no verdict"),
+        ({"training": "failed"}, "training: failed"),
+        ({"training": "unresolved"}, "training: unresolved"),
+        ({"training": NOT_RUN}, "training: no verdict"),
+        ({"prerequisites": "blocked", "gate": "rejected"}, "prerequisites: blocked"),
+    ],
+)
+def test_it_is_not_sent_without_this_runs_prerequisites_and_training(changed, reason):
+    """A gate that was passed does not stand in for them, and nobody is asked to approve it; the first says why."""
+    for verdict in (may_swap(swap(**changed), Policy()), decide(swap(**changed), Policy(approval="required"))):
+        assert verdict.outcome == "not_ready"
+        assert verdict.sentence == f"Not ready: {reason}. Production is unchanged."
+        assert verdict.flip == (
+            "With the prerequisites ready, the training done, the gate passed and the smoke tests staged: the swap."
+        )
+
+
+@pytest.mark.parametrize("missing", ["prerequisites", "training"])
+def test_nothing_is_sent_on_what_was_not_asked(missing):
+    """Facts without them are those of an old record: that is decided again as it was, and sends nothing now."""
+    assert may_swap(swap(**{missing: None}), Policy()).outcome == "not_ready"
+    assert outcome(swap(**{missing: None})) == "swapped"
+    old = swap(prerequisites=None, training=None)
+    assert [check.name for check in decide(old, Policy()).checks[:2]] == ["Evaluation gate", "Smoke tests"]
+    closed = decide(old.model_copy(update={"gate": "rejected"}), Policy())
+    assert closed.flip == "With the gate passed and the smoke tests staged: the swap."
 
 
 @pytest.mark.parametrize("person", [None, "", "  "])

@@ -359,3 +359,36 @@ def test_every_row_has_its_proof_with_an_interval_around_the_figure():
     assert found["Latency p99"].interval is None
     nothing = proofs(Facts(), Policy())
     assert {proof.evidence for proof in nothing.values()} == {"unknown"}
+
+
+OWN = {"status": "completed", "job": "job-7", "training_job": "job-7"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "said"),
+    [
+        ({"job": "job-8"}, Status.FAIL, "the service's figures are those of job-8, and this run's training is job-7"),
+        ({"job": None}, Status.INCONCLUSIVE, "the service tells no job any more, and this run's training is job-7"),
+        ({"status": "running"}, Status.FAIL, "the service's status is running, not completed"),
+        ({"status": "running", "job": None, "training_job": None}, Status.FAIL, "is running, not completed"),
+        ({"status": "missing"}, Status.FAIL, "the service's status is missing, not completed"),
+    ],
+)
+def test_figures_that_are_not_of_this_runs_training_close_the_gate(changed, status, said):
+    """Another training may end, or begin, between this run's and its gate: all five rows pass, and it is rejected."""
+    verdict = decide(gate(**(OWN | changed)), Policy())
+    assert verdict.outcome == "rejected"
+    (check,) = [each for each in verdict.checks if each.status is not Status.PASS]
+    assert (check.name, check.status) == ("This run's training", status)
+    assert said in check.reason
+    assert said in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    "told", [OWN, {"status": "completed"}, {"status": "completed", "job": "job-7"}, {"job": "job-7"}, {}]
+)
+def test_its_own_training_and_one_of_which_no_job_is_known_say_nothing_new(told):
+    """A service of four endpoints tells no job, and old records asked for neither: five rows, as ever."""
+    verdict = decide(gate(**told), Policy())
+    assert (verdict.outcome, [check.name for check in verdict.checks]) == ("passed", ROWS)
+    assert verdict == decide(gate(), Policy())

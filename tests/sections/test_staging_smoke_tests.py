@@ -6,7 +6,16 @@ import pytest
 
 from retrain.checks import Status
 from retrain.facts import Slots
-from retrain.sections.staging_smoke_tests import Facts, Policy, after_swap, decide, p99, predictions_to_send
+from retrain.sections.staging_smoke_tests import (
+    Facts,
+    Policy,
+    after_swap,
+    decide,
+    in_words,
+    p99,
+    p99_of,
+    predictions_to_send,
+)
 
 SLOTS = Slots(active="v1", standby="v2", attested=True)
 SCORES = tuple(place / 99 for place in range(100))
@@ -125,6 +134,24 @@ def test_p99_of_a_hundred_is_the_second_largest(slow, seconds, expected):
 def test_timeouts_and_lost_latencies_count_as_slow(latencies, timeouts, expected):
     """What never came took forever; where nothing was measured nothing is known."""
     assert check("Latency p99", smoke(latencies_seconds=latencies, timeouts=timeouts)).status == expected
+
+
+@pytest.mark.parametrize(
+    ("latencies", "timeouts", "told"),
+    [
+        ((0.2,) * 97 + (None,) * 3, 3, "no answer in time"),
+        ((0.2,) * 98, 0, "no answer in time"),
+        ((0.2,) * 99 + (None,), 1, "0.2 s"),
+        ((0.2,) * 98 + (1.5,) * 2, 0, "1.5 s"),
+        ((None,) * 100, 0, "no latency was measured"),
+        ((), 0, "no latency was measured"),
+    ],
+)
+def test_p99_is_told_in_the_words_of_the_verdict(latencies, timeouts, told):
+    """Three requests of a hundred without an answer are no p99 of 0.2 s, wherever it is shown."""
+    assert in_words(p99_of(latencies, Policy(), timeouts=timeouts)) == told
+    judged = check("Latency p99", smoke(latencies_seconds=latencies, timeouts=timeouts))
+    assert told in (judged.observed, judged.reason)
 
 
 def test_the_reason_says_what_it_proves():

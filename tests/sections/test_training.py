@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from retrain.checks import Status
 from retrain.facts import Effect, Metrics
-from retrain.sections.training import Facts, Policy, decide, request_body
+from retrain.sections.training import Facts, Policy, decide, job_of, request_body
 
 NOW = datetime(2013, 6, 9, 2, tzinfo=UTC)
 
@@ -82,6 +83,33 @@ def test_what_became_of_the_request(effect, status, expected):
 def test_another_jobs_result_is_not_this_runs():
     """Where nothing was sent, a completed status belongs to somebody else."""
     assert outcome(job({"sent": False, "outcome": "not_sent", "detail": "refused"})) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "said"),
+    [
+        ("job-8", Status.FAIL, "the status is of job-8, not of job-7: how that one ended is not known"),
+        (None, Status.INCONCLUSIVE, "the status tells no job, so it may not be of job-7"),
+    ],
+)
+def test_another_jobs_completed_does_not_train_this_run(seen, status, said):
+    """The request was seen to begin job-7; the figures are there and good, and they are not its own."""
+    verdict = decide(job(triggered_job="job-7", job_id=seen), Policy())
+    assert (verdict.outcome, verdict.sentence) == ("failed", f"Failed: {said}.")
+    (check,) = [each for each in verdict.checks if each.status is not Status.PASS]
+    assert (check.name, check.status, check.reason) == ("Job", status, said)
+    assert job_of(job(triggered_job="job-7", job_id=seen)) == "job-7"
+
+
+def test_its_own_job_is_named_and_none_is_asked_for_where_none_is_told():
+    """Four endpoints tell no job, and old records did not ask: four checks, as ever."""
+    own = decide(job(triggered_job="job-7", job_id="job-7"), Policy())
+    assert own.outcome == "trained"
+    assert [check.name for check in own.checks if check.name == "Job"] == ["Job"]
+    for told in ({}, {"job_id": "job-7"}):
+        verdict = decide(job(**told), Policy())
+        assert (verdict.outcome, len(verdict.checks)) == ("trained", 4)
+    assert (job_of(job()), job_of(job(job_id="job-7"))) == (None, "job-7")
 
 
 def test_the_body_is_the_runbooks_and_nothing_else():

@@ -456,6 +456,24 @@ def test_a_service_without_a_health_endpoint_is_fine(code: int) -> None:
     assert content(b"<html>", 200).service.health() is None
 
 
+def test_a_health_endpoint_whose_answer_breaks_off_is_not_taken_for_a_missing_one() -> None:
+    """200 and half a body: read again, and if it breaks off each time the slots are not known."""
+
+    def half() -> Any:
+        yield b'{"slots": {"active": "v1", '
+        raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+
+    fake = Fake(lambda request: httpx.Response(200, content=half()))
+    with pytest.raises(ServiceUnavailable, match="peer closed"):
+        fake.service.health()
+    assert len(fake.requests) == 3
+    whole = httpx.Response(200, json={"slots": {"active": "v1", "standby": "v2"}})
+    answers = [httpx.Response(200, content=half()), whole]
+    health = Fake(lambda request: answers.pop(0)).service.health()
+    assert health is not None
+    assert health.slots.active == "v1"
+
+
 @pytest.mark.parametrize("code", [429, 500, 503])
 def test_a_health_endpoint_that_fails_is_not_taken_for_a_missing_one(code: int) -> None:
     """Else a passing failure would quietly lower what a swap is seen by."""

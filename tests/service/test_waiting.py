@@ -6,17 +6,18 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from fake_world import FakeClock
+from fake_world import Entry, FakeClock
 from retrain.clock import Pace
 from retrain.facts import Effect
 from retrain.sections.training import Policy
 from retrain.service.client import Service
-from retrain.steps.training import Waited, wait
+from retrain.steps.training import Waited, seen, wait
 
 BEGUN = Effect(effect="training", sent=True, outcome="applied", observed_by="attested")
 
@@ -29,6 +30,11 @@ class Cells:
     clock: FakeClock
     policy: Policy = field(default_factory=Policy)
     said: list[dict[str, Any]] = field(default_factory=list)
+    told: list[Entry] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Any:
+        return SimpleNamespace(entries=lambda: self.told)
 
     def say(self, kind: str, **body: Any) -> None:
         self.said.append({"kind": kind, **body})
@@ -43,6 +49,7 @@ def waited(
     *,
     seed: int = 1,
     live: Callable[[str], None] = lambda _: None,
+    record: list[Entry] | None = None,
     **policy: Any,
 ) -> tuple[Waited, list[float], list[float]]:
     """Wait for a service that answers by the clock; return how it ended, when it was looked at, and the pauses."""
@@ -53,7 +60,7 @@ def waited(
         return answer(clock.seconds)
 
     service = Service(base_url="http://fake", transport=httpx.MockTransport(told), clock=clock)
-    run: Any = Cells(service, clock, Policy(**policy))
+    run: Any = Cells(service, clock, Policy(**policy), told=record or [])
     ended = wait(run, BEGUN, live, pace=Pace(run.policy.poll_seconds, chance=Random(seed)))  # noqa: S311
     return ended, looks, clock.slept
 
@@ -139,4 +146,62 @@ def test_nothing_is_waited_for_where_no_training_began() -> None:
     run: Any = Cells(
         Service(base_url="http://fake", transport=httpx.MockTransport(lambda _: 1 / 0), clock=clock), clock
     )
-    assert wait(run, Effect(effect="training"), lambda _: None) == Waited(None, 0.0, deadline_passed=False)
+    assert wait(run, Effect(effect="training"), lambda _: None) == Waited(None, None, 0.0, deadline_passed=False)
+
+
+def begun(*kinds: str, job: str | None = "job-7", answered: str = "job-7") -> list[Entry]:
+    """What the record holds of a training that was seen to begin as ``job``, and whose answer named a job."""
+    bodies: dict[str, dict[str, Any]] = {
+        "sent": {"answer": {"json": {"job_id": answered}}},
+        "outcome": {"outcome": "applied", "seen": {"phase": "running", "job_id": job}},
+        "unsettled": {"outcome": "unresolved"},
+        "resolved": {"outcome": "applied"},
+    }
+    named = {"unsettled": "outcome"}
+    return [
+        Entry(number, named.get(kind, kind), FakeClock().now(), {"effect": "training", **bodies[kind]})
+        for number, kind in enumerate(kinds, 1)
+    ]
+
+
+def one_after_the_other(now: float) -> httpx.Response:
+    """The run's own training for twenty seconds, then another's for a thousand, which completes."""
+    own = {"job_id": "job-7", "status": "running"}
+    others = {"job_id": "job-8", "status": "running" if now < 1_000 else "completed"}
+    return httpx.Response(200, json=own if now < 20 else others)
+
+
+def test_another_job_ends_the_wait_and_is_told() -> None:
+    """What this run's training came to is not to be had any more: nobody waits for the end of another's."""
+    ended, looks, _ = waited(one_after_the_other, record=begun("sent", "outcome"))
+    told = seen(ended)
+    assert (told["triggered_job"], told["job_id"], told["status"]) == ("job-7", "job-8", "running")
+    assert not ended.deadline_passed
+    assert looks[-1] < 20 + 15
+
+
+@pytest.mark.parametrize(
+    ("record", "job"),
+    [
+        (begun("sent", "outcome"), "job-7"),
+        (begun("sent", "outcome", answered="job-9"), "job-7"),
+        (begun("sent", "unsettled", "resolved"), "job-7"),
+        (begun("sent", "unsettled", "resolved", "sent", "outcome", answered="job-9"), "job-7"),
+        (begun("sent", "outcome", job=None), None),
+        (begun("resolved"), None),
+        ([], None),
+    ],
+    ids=["seen", "seen, not named", "a person's word", "the newest", "none told", "no answer", "nothing"],
+)
+def test_the_job_of_a_training_is_the_one_that_it_was_seen_as(record: list[Entry], job: str | None) -> None:
+    """Where a person settled it, it is the one that the answer named; a service that tells none is waited for so."""
+    ended, _, _ = waited(until(0.0), record=record)
+    assert (ended.job, seen(ended)["triggered_job"]) == (job, job)
+
+
+def test_a_service_that_tells_no_jobs_is_waited_for_to_the_end() -> None:
+    """Four endpoints: the status is all there is."""
+    ended, looks, _ = waited(until(40.0), record=begun("sent", "outcome", job=None))
+    assert seen(ended)["status"] == "completed"
+    assert seen(ended)["job_id"] is None
+    assert looks[-1] >= 40

@@ -120,6 +120,10 @@ IN_FILE = {
     "cron with seconds": ("when_to_retrain: {schedule: 0 0 2 * * 0}", "is no cron expression of five fields"),
     "cron nickname": ("when_to_retrain: {schedule: '@weekly'}", "is no cron expression of five fields"),
     "incident that blocks": ("if_retraining_fails: {incident_severity: P1}", "would block every later run"),
+    "incident that blocks, in another case": (
+        "if_retraining_fails: {incident_severity: p1}",
+        "would block every later run",
+    ),
     "blocking the incident": (
         "prerequisites: {blocking_severities: [P1, P2]}",
         "line 3: prerequisites.blocking_severities",

@@ -9,10 +9,30 @@ from retrain.facts import BestEver, Metrics, Scored
 from retrain.judgement.proof import COUNT_TOLERANCE, classes, counts_problem
 from retrain.judgement.words import counted, listed, shown
 
-__all__ = ["WRITTEN", "Below", "alike", "below_best", "disagreements", "holdouts_apart", "without_best"]
+__all__ = [
+    "UNTOLD",
+    "WRITTEN",
+    "Below",
+    "alike",
+    "below_best",
+    "disagreements",
+    "holdouts_apart",
+    "not_of_training",
+    "without_best",
+]
 
 WRITTEN = {"f1": "F1", "auc_roc": "AUC-ROC", "precision": "precision", "recall": "recall"}
 """How the four figures that are compared with production's are written."""
+
+
+UNTOLD = {
+    None: "that candidate and production differ cannot be shown: a version was not told",
+    "different": "a version was not told: that candidate and production differ is shown by their scores on the samples",
+    "same": "a version was not told, and candidate and production give the samples the same scores",
+    "unknown": "that candidate and production differ cannot be shown yet: a version was not told, and the slots cannot"
+    " be asked apart; whether the swap changes the scores is looked at after it",
+}
+"""What is said where a version was not told, by what the slots' scores show."""
 
 
 class Below(NamedTuple):
@@ -40,6 +60,20 @@ def holdouts_apart(
         told = listed(f"{shown(each[0])} of {counted(sum(each), 'row')} positive" for each in rows if each is not None)
         return f"candidate and production are said to be scored on one hold-out, {one}, but their counts are {told}"
     return ""
+
+
+def not_of_training(status: str | None, job: str | None, ours: str | None) -> str:
+    """Return why the service's figures are not, or may not be, those of this run's training; else an empty string.
+
+    ``ours`` is that training's job. Where it is None, or ``status`` is, there is nothing to hold the other against.
+    """
+    if status not in (None, "completed"):
+        return f"the service's status is {status}, not completed"
+    if ours is None or job == ours:
+        return ""
+    if job is None:
+        return f"the service tells no job any more, and this run's training is {ours}"
+    return f"the service's figures are those of {job}, and this run's training is {ours}"
 
 
 def alike(candidate: Metrics | None, production: Metrics | None, deltas: dict[str, float | None]) -> bool:

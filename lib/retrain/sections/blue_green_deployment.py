@@ -9,18 +9,28 @@ from pydantic import Field
 from retrain.checks import Check, Evidence, Model, Status, Verdict, inconclusive
 from retrain.facts import Effect, Slots
 
-__all__ = ["Facts", "Policy", "decide", "may_swap", "observed_enough"]
+__all__ = ["NOT_RUN", "Facts", "Policy", "decide", "may_swap", "observed_enough"]
 
 SECTION = "blue_green_deployment"
+PREREQUISITES, TRAINING = "Prerequisites", "Training"
 GATE, SMOKE, APPROVAL = "Evaluation gate", "Smoke tests", "Approval"
 SWAP, AGAIN = "Swap observed", "Smoke tests after the swap"
+
+NOT_RUN = "not run"
+"""Stands for the outcome of a section that has no verdict in this run."""
 
 _LEVEL = {"none": 0, "response": 1, "fingerprint": 2, "attested": 3}
 
 
 class Facts(Model):
-    """Slots before and after, what became of the swap, and what opened the way to it."""
+    """Slots before and after, what became of the swap, and what opened the way to it.
 
+    ``prerequisites`` and ``training`` are the outcomes of this run's, or ``NOT_RUN``. What is None was not asked:
+    records made before they were hold neither, and are judged by gate and smoke tests alone.
+    """
+
+    prerequisites: str | None = None
+    training: str | None = None
     gate: str | None = None
     smoke_tests: str | None = None
     first_promotion: bool = False
@@ -43,21 +53,17 @@ class Policy(Model):
 
 
 def may_swap(facts: Facts, policy: Policy) -> Verdict | None:
-    """Return the verdict that forbids the swap, or None where it may be sent."""
-    checks = _before(facts, policy)
-    closed = [check for check in checks if check.status is not Status.PASS]
-    if not closed:
-        return None
-    waits = closed[0].name == APPROVAL
-    outcome = "awaiting_approval" if waits else "not_ready"
-    flip = "With an approval: the swap." if waits else "With the gate passed and the smoke tests staged: the swap."
-    sentence = f"{'Awaiting approval' if waits else 'Not ready'}: {closed[0].reason}. Production is unchanged."
-    return Verdict(section=SECTION, outcome=outcome, checks=checks, sentence=sentence, flip=flip)
+    """Return the verdict that forbids the swap, or None where it may be sent.
+
+    Nothing is sent on facts that were not asked for: here they count as sections that were not run.
+    """
+    asked = {name: getattr(facts, name) or NOT_RUN for name in ("prerequisites", "training")}
+    return _forbidden(facts.model_copy(update=asked), policy)
 
 
 def decide(facts: Facts, policy: Policy) -> Verdict:
     """Judge the swap: it happened only where it was seen at least as well as the policy asks."""
-    forbidden = may_swap(facts, policy)
+    forbidden = _forbidden(facts, policy)
     if forbidden is not None:
         return forbidden
     seen, again = _seen(facts, policy), _again(facts)
@@ -86,8 +92,32 @@ def observed_enough(observed_by: str, minimum: str) -> bool:
     return _LEVEL.get(observed_by, 0) >= max(_LEVEL[minimum], 1)
 
 
+def _forbidden(facts: Facts, policy: Policy) -> Verdict | None:
+    checks = _before(facts, policy)
+    closed = [check for check in checks if check.status is not Status.PASS]
+    if not closed:
+        return None
+    waits = closed[0].name == APPROVAL
+    outcome = "awaiting_approval" if waits else "not_ready"
+    flip = f"With {'an approval' if waits else _opens(facts)}: the swap."
+    sentence = f"{'Awaiting approval' if waits else 'Not ready'}: {closed[0].reason}. Production is unchanged."
+    return Verdict(section=SECTION, outcome=outcome, checks=checks, sentence=sentence, flip=flip)
+
+
+def _opens(facts: Facts) -> str:
+    """Return in words what opens the way to the swap."""
+    asked = facts.prerequisites is not None or facts.training is not None
+    first = "the prerequisites ready, the training done, " if asked else ""
+    return f"{first}the gate passed and the smoke tests staged"
+
+
 def _before(facts: Facts, policy: Policy) -> tuple[Check, ...]:
+    asked = (
+        (PREREQUISITES, "the prerequisites are ready", facts.prerequisites, "ready"),
+        (TRAINING, "this run's training is done", facts.training, "trained"),
+    )
     return (
+        *(_opened(*told) for told in asked if told[2] is not None),
         _opened(GATE, "the gate is passed", facts.gate, "passed"),
         _opened(SMOKE, "the smoke tests are staged", facts.smoke_tests, "staged"),
         _approval(facts, policy),
@@ -95,7 +125,7 @@ def _before(facts: Facts, policy: Policy) -> tuple[Check, ...]:
 
 
 def _opened(name: str, wanted: str, found: str | None, needed: str) -> Check:
-    if found is None:
+    if found is None or found == NOT_RUN:
         return inconclusive(name, wanted, f"{name.lower()}: no verdict")
     status = Status.PASS if found == needed else Status.FAIL
     return Check(name=name, requirement=wanted, observed=found, status=status, reason=f"{name.lower()}: {found}")

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from retrain.checks import Check, Evidence, Figure, Model, Status, Verdict, exact, inconclusive
 from retrain.facts import BestEver, Metrics, Scored
-from retrain.judgement.comparison import WRITTEN, Below, alike, below_best, disagreements, holdouts_apart, without_best
+from retrain.judgement import comparison
 from retrain.judgement.proof import (
     Proof,
     auc_proof,
@@ -27,7 +27,7 @@ __all__ = ["Facts", "Policy", "best_ever_floors", "decide", "production_figure",
 SECTION = "evaluation_gate"
 F1, AUC, PRECISION = "F1 score", "AUC-ROC", "Precision"
 RECALL, LATENCY, OTHER = "Recall", "Latency p99", "Candidate is not production"
-HOLDOUT, BEST = "Same hold-out", "Best ever"
+HOLDOUT, BEST, OURS = "Same hold-out", "Best ever", "This run's training"
 
 Name = Literal["f1", "auc_roc", "precision", "recall"]
 
@@ -39,8 +39,9 @@ class Facts(Model):
     service's own (candidate − production); ``production_observed_f1`` comes from MODEL_METRICS.
     ``first_promotion`` is True only where the service attests that nothing is serving. ``best`` is of every promoted
     version; ``slot_scores`` says whether both slots give the fixed samples the same scores, asked where a version was
-    not told. Records of 0.1.0 hold none of ``best``, ``slot_scores``, ``candidate_scored``, ``production_scored`` and
-    ``auc_difference_standard_error``: what is None was not asked, and changes nothing in their verdicts.
+    not told. ``status`` and ``job`` are the service's now, ``training_job`` is that of this run's training. Older
+    records hold none of ``best``, ``slot_scores``, ``candidate_scored``, ``production_scored``,
+    ``auc_difference_standard_error`` and these three: what is None was not asked, and changes no verdict of theirs.
     """
 
     candidate: Metrics | None = None
@@ -54,6 +55,9 @@ class Facts(Model):
     candidate_scored: Scored | None = None
     production_scored: Scored | None = None
     auc_difference_standard_error: Figure = None
+    status: str | None = None
+    job: str | None = None
+    training_job: str | None = None
     evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
@@ -91,7 +95,7 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
         check if check.status is Status.INCONCLUSIVE else _with(check, _proof(check, facts, policy))
         for check in _rows(facts, policy)
     )
-    checks = (*rows, *_same(facts), *_same_holdout(facts, policy), *_best_ever(facts, policy))
+    checks = (*rows, *_ours(facts), *_same(facts), *_same_holdout(facts, policy), *_best_ever(facts, policy))
     excused = _excused(facts)
     closed = [c for c in checks if c.status is Status.FAIL or (c.status is not Status.PASS and c.name not in excused)]
     return Verdict(
@@ -141,7 +145,7 @@ def _proof(check: Check, facts: Facts, policy: Policy) -> Proof:
     if check.name == F1:
         return f1_proof(check.status, model, production, policy.f1_tolerance)
     if check.name == AUC:
-        apart = holdouts_apart(model, production, facts.candidate_scored, facts.production_scored)
+        apart = comparison.holdouts_apart(model, production, facts.candidate_scored, facts.production_scored)
         error = None if apart else facts.auc_difference_standard_error
         return auc_proof(check.status, model, production, policy.auc_roc_tolerance, standard_error=error)
     if check.name == LATENCY:
@@ -168,7 +172,7 @@ def _excused(facts: Facts) -> set[str]:
 
 def _relative(row: str, name: Name, tolerance: float, facts: Facts) -> Check:
     """Judge a figure against production's, less the tolerance."""
-    written, evidence = WRITTEN[name], facts.evidence.get("status", ())
+    written, evidence = comparison.WRITTEN[name], facts.evidence.get("status", ())
     value: float | None = getattr(facts.candidate, name, None)
     production = production_figure(facts, name)
     wanted = f"{written} ≥ production {written} − {shown(tolerance)}"
@@ -189,7 +193,7 @@ def _relative(row: str, name: Name, tolerance: float, facts: Facts) -> Check:
 
 def _floor(row: str, name: Name, floor: float, facts: Facts) -> Check:
     """Judge a figure against a floor of its own."""
-    written, evidence = WRITTEN[name], facts.evidence.get("status", ())
+    written, evidence = comparison.WRITTEN[name], facts.evidence.get("status", ())
     wanted = f"{written} ≥ {shown(floor)}"
     value: float | None = getattr(facts.candidate, name, None)
     problem = share_problem(f"a candidate's {written}", value)
@@ -209,6 +213,16 @@ def _latency(facts: Facts, policy: Policy) -> Check:
     return judge(LATENCY, value, "<", ceiling, requirement=wanted, unit=" s", missing=missing, evidence=evidence)
 
 
+def _ours(facts: Facts) -> tuple[Check, ...]:
+    """Refuse figures that are not, or may not be, those with which this run's training ended."""
+    problem = comparison.not_of_training(facts.status, facts.job, facts.training_job)
+    wanted = f"completed{f', of {facts.training_job}' if facts.training_job else ''}"
+    found, evidence = " of ".join(told for told in (facts.status, facts.job) if told), facts.evidence.get("status", ())
+    if problem and found == "completed":
+        return (inconclusive(OURS, wanted, problem, evidence=evidence),)
+    return (_failed(OURS, wanted, found, problem, evidence),) if problem else ()
+
+
 def _same(facts: Facts) -> tuple[Check, ...]:
     """Refuse a candidate that is production: it would pass every comparison with itself.
 
@@ -223,7 +237,7 @@ def _same(facts: Facts) -> tuple[Check, ...]:
         reason = "the active slot gives the fixed samples the very same scores"
         return (_failed(OTHER, "other scores than production's", "the same scores", reason, evidence),)
     unseen = facts.slot_scores == "unknown" and None in (ours, theirs) and not facts.first_promotion
-    if unseen and alike(facts.candidate, facts.production, facts.deltas):
+    if unseen and comparison.alike(facts.candidate, facts.production, facts.deltas):
         reason = "no version was told, the slots could not be asked apart, and every figure is production's own"
         return (inconclusive(OTHER, wanted, reason, evidence=evidence),)
     return ()
@@ -245,22 +259,22 @@ def _holdout_problem(facts: Facts) -> str:
     """Return why the comparison may not be like with like; nothing for a first promotion, which compares nothing."""
     if facts.first_promotion and facts.production is None and not facts.deltas:
         return ""
-    return holdouts_apart(facts.candidate, facts.production, facts.candidate_scored, facts.production_scored)
+    return comparison.holdouts_apart(facts.candidate, facts.production, facts.candidate_scored, facts.production_scored)
 
 
 def _best_ever(facts: Facts, policy: Policy) -> tuple[Check, ...]:
     """Refuse a candidate below the best that was ever promoted, where the policy asks for that."""
     if policy.ratchet == "show" or facts.first_promotion:
         return ()
-    evidence, missing = facts.evidence.get("best", ()), without_best(facts.best)
+    evidence, missing = facts.evidence.get("best", ()), comparison.without_best(facts.best)
     found = [_failed(BEST, *told, evidence) for told in _below(facts, policy)]
     if missing and not found:
         found.append(inconclusive(BEST, "a best figure of promoted versions", missing, evidence=evidence))
     return tuple(found)
 
 
-def _below(facts: Facts, policy: Policy) -> list[Below]:
-    return below_best(facts.candidate, facts.best, best_ever_floors(policy))
+def _below(facts: Facts, policy: Policy) -> list[comparison.Below]:
+    return comparison.below_best(facts.candidate, facts.best, best_ever_floors(policy))
 
 
 def _failed(name: str, requirement: str, observed: str, reason: str, evidence: tuple[Evidence, ...]) -> Check:
@@ -309,30 +323,21 @@ def _deviations(facts: Facts, policy: Policy) -> tuple[str, ...]:
     if facts.first_promotion:
         found.append("a first promotion: nothing to compare with, so a person's approval is needed before the swap")
     elif facts.candidate is not None and None in _versions(facts):
-        found.append(_OTHERS[facts.slot_scores])
+        found.append(comparison.UNTOLD[facts.slot_scores])
     if facts.holdout is None:
         found.append("the service does not tell on which hold-out the models were scored")
     elif facts.candidate_scored is not None and _holdout_problem(facts):
         found.append(_holdout_problem(facts))
     if policy.ratchet == "show" and facts.best is not None and not facts.first_promotion:
         found += [each.reason for each in _below(facts, policy)] or [
-            told for told in [without_best(facts.best)] if told
+            told for told in [comparison.without_best(facts.best)] if told
         ]
     return (*found, *_disagreements(facts, policy))
 
 
-_OTHERS = {
-    None: "that candidate and production differ cannot be shown: a version was not told",
-    "different": "a version was not told: that candidate and production differ is shown by their scores on the samples",
-    "same": "a version was not told, and candidate and production give the samples the same scores",
-    "unknown": "that candidate and production differ cannot be shown yet: a version was not told, and the slots cannot"
-    " be asked apart; whether the swap changes the scores is looked at after it",
-}
-
-
 def _disagreements(facts: Facts, policy: Policy) -> list[str]:
     """Say where two sources of one figure differ."""
-    found = disagreements(facts.candidate, facts.production, facts.deltas)
+    found = comparison.disagreements(facts.candidate, facts.production, facts.deltas)
     compared, observed = production_figure(facts, "f1"), facts.production_observed_f1
     if compared is not None and observed is not None:
         apart = abs(compared - exact(observed))

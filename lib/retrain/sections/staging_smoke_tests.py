@@ -16,7 +16,7 @@ from retrain.facts import Slots
 from retrain.judgement.words import counted, listed, shown
 from retrain.statistics.intervals import requests_to_prove, slow_share_upper
 
-__all__ = ["Facts", "Policy", "after_swap", "decide", "p99", "predictions_to_send"]
+__all__ = ["Facts", "Policy", "after_swap", "decide", "in_words", "p99", "p99_of", "predictions_to_send"]
 
 SECTION = "staging_smoke_tests"
 ANSWERED, VALID, VARY = "Predictions answered", "Scores valid", "Scores vary"
@@ -93,6 +93,22 @@ def p99(latencies: tuple[float, ...]) -> float:
     return sorted(latencies)[rank - 1]
 
 
+def p99_of(latencies: tuple[float | None, ...], policy: Policy, *, timeouts: int) -> float | None:
+    """Return the p99 that the verdict is about (seconds): infinite where it never came, None where none was measured.
+
+    ``latencies`` are those of the requests sent; each that has none, or was never sent, took forever.
+    """
+    taken = _latencies(latencies, policy, timeouts)
+    return p99(taken) if taken else None
+
+
+def in_words(seen: float | None) -> str:
+    """Write a p99 (see ``p99_of``) as the verdict does."""
+    if seen is None:
+        return "no latency was measured"
+    return f"{shown(seen)} s" if math.isfinite(seen) else "no answer in time"
+
+
 def _not_ready(facts: Facts) -> Verdict:
     told = "was not judged" if facts.gate is None else f"is {facts.gate}"
     check = inconclusive("Evaluation gate", "the gate is passed", f"the gate {told}")
@@ -126,7 +142,7 @@ _OPEN = Status.INCONCLUSIVE
 def _flip(closed: list[Check], facts: Facts, policy: Policy) -> str:
     if closed:
         return f"With {listed(check.requirement for check in closed)}: staged."
-    slow = sum(latency >= policy.latency_p99_ceiling_seconds for latency in _latencies(facts, policy))
+    slow = sum(latency >= policy.latency_p99_ceiling_seconds for latency in _taken(facts, policy))
     sent = predictions_to_send(policy)
     allowed = sent - -(-99 * sent // 100)
     if policy.prove_p99:
@@ -204,11 +220,17 @@ def _vary(facts: Facts, policy: Policy) -> Check | None:
     return Check(name=VARY, requirement=wanted, observed=observed, status=status, reason=reason, evidence=evidence)
 
 
-def _latencies(facts: Facts, policy: Policy) -> tuple[float, ...]:
-    """One latency a request; what never came, or came without a time, took forever."""
-    known = [math.inf if latency is None or latency < 0 else latency for latency in facts.latencies_seconds]
+def _taken(facts: Facts, policy: Policy) -> tuple[float, ...]:
+    return _latencies(facts.latencies_seconds, policy, facts.timeouts)
+
+
+def _latencies(latencies: tuple[float | None, ...], policy: Policy, timeouts: int) -> tuple[float, ...]:
+    """One latency a request; what never came, or came without a time, took forever. Empty where none was measured."""
+    if all(latency is None for latency in latencies) and not timeouts:
+        return ()
+    known = [math.inf if latency is None or latency < 0 else latency for latency in latencies]
     known += [math.inf] * (predictions_to_send(policy) - len(known))
-    late = facts.timeouts - sum(math.isinf(latency) for latency in known)
+    late = timeouts - sum(math.isinf(latency) for latency in known)
     if late > 0:
         known = [math.inf] * late + sorted(known)[: len(known) - late] if late < len(known) else [math.inf] * len(known)
     return tuple(known)
@@ -217,12 +239,12 @@ def _latencies(facts: Facts, policy: Policy) -> tuple[float, ...]:
 def _latency(facts: Facts, policy: Policy) -> Check:
     ceiling, evidence = policy.latency_p99_ceiling_seconds, facts.evidence.get("predictions", ())
     wanted = f"latency p99 < {shown(ceiling)} s"
-    if all(latency is None for latency in facts.latencies_seconds) and not facts.timeouts:
-        return inconclusive(LATENCY, wanted, "no latency was measured", evidence=evidence)
-    latencies = _latencies(facts, policy)
+    latencies = _taken(facts, policy)
+    if not latencies:
+        return inconclusive(LATENCY, wanted, in_words(None), evidence=evidence)
     seen = p99(latencies)
     passed = math.isfinite(seen) and exact(seen) < exact(ceiling)
-    figure = f"{shown(seen)} s" if math.isfinite(seen) else "no answer in time"
+    figure = in_words(seen)
     slow = sum(latency >= ceiling for latency in latencies)
     reason = f"p99 {figure} {'is' if passed else 'is not'} < {shown(ceiling)} s; {_proves(slow, len(latencies))}"
     status = Status.PASS if passed else Status.FAIL

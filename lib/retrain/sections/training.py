@@ -11,12 +11,13 @@ from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verd
 from retrain.facts import Effect, Metrics
 from retrain.judgement.words import shown
 
-__all__ = ["Facts", "Policy", "decide", "request_body"]
+__all__ = ["Facts", "Policy", "decide", "job_of", "request_body"]
 
 SECTION = "training"
-PREREQUISITES, REQUEST, STATUS, METRICS = (
+PREREQUISITES, REQUEST, JOB, STATUS, METRICS = (
     "Prerequisites",
     "Request accepted",
+    "Job",
     "Training status",
     "Metrics of the candidate",
 )
@@ -25,11 +26,17 @@ _ANOTHER = re.compile(r"\b409\b|another training|already (?:running|training|in 
 
 
 class Facts(Model):
-    """What was observed of the training job that this run triggered."""
+    """What was observed of the training job that this run triggered.
+
+    ``triggered_job`` is the job that the request was seen to begin, ``job_id`` the one whose status was read last: None
+    where the service tells none, or where it was not asked. Status, candidate and error are those of ``job_id``.
+    """
 
     now: Instant
     prerequisites: str | None = None
     effect: Effect
+    triggered_job: str | None = None
+    job_id: str | None = None
     status: str | None = None
     candidate: Metrics | None = None
     error: str | None = None
@@ -64,7 +71,7 @@ def request_body(policy: Policy, change: dict[str, Any] | None = None) -> dict[s
 
 def decide(facts: Facts, policy: Policy) -> Verdict:
     """Judge the job: trained only where the status says ``completed`` and the metrics came with it."""
-    checks = (_prerequisites(facts), _request(facts), _status(facts, policy), _metrics(facts))
+    checks = (_prerequisites(facts), _request(facts), *_job(facts), _status(facts, policy), _metrics(facts))
     closed = [check for check in checks if check.status is not Status.PASS]
     outcome = _outcome(facts, closed)
     return Verdict(
@@ -74,6 +81,11 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
         sentence=_sentence(outcome, closed, facts),
         flip=_FLIP[outcome],
     )
+
+
+def job_of(facts: Facts) -> str | None:
+    """Return the job that is this run's training; None where the service tells none, so that any may be it."""
+    return facts.triggered_job or facts.job_id
 
 
 _FLIP = {
@@ -125,6 +137,19 @@ def _request(facts: Facts) -> Check:
     return Check(
         name=REQUEST, requirement=wanted, observed=effect.outcome, status=status, reason=reason, evidence=evidence
     )
+
+
+def _job(facts: Facts) -> tuple[Check, ...]:
+    """Refuse the status of another training: what it says is not of this run's."""
+    ours, seen = facts.triggered_job, facts.job_id
+    if ours is None or facts.status is None:
+        return ()
+    wanted, evidence = f"the status is of {ours}, which this run triggered", facts.evidence.get("status", ())
+    if seen is None:
+        return (inconclusive(JOB, wanted, f"the status tells no job, so it may not be of {ours}", evidence=evidence),)
+    status = Status.PASS if seen == ours else Status.FAIL
+    reason = f"the status is of {seen}" + ("" if seen == ours else f", not of {ours}: how that one ended is not known")
+    return (Check(name=JOB, requirement=wanted, observed=seen, status=status, reason=reason, evidence=evidence),)
 
 
 def _status(facts: Facts, policy: Policy) -> Check:

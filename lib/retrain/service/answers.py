@@ -31,8 +31,9 @@ _PHASE_OF = {word: phase for phase, words in _PHASES.items() for word in words}
 class Answer:
     """What came back for one request, or what became of it.
 
-    ``never_left`` is True only where the request provably was not sent: no connection stood. ``seconds`` is the wall
-    time spent waiting; ``text`` is the beginning of the body.
+    ``never_left`` is True only where the request provably was not sent: no connection stood. ``broke_off`` is True
+    where an answer began and did not come to its end. ``seconds`` is the wall time spent waiting; ``text`` is the
+    beginning of the body.
     """
 
     status_code: int | None = None
@@ -40,6 +41,7 @@ class Answer:
     text: str = ""
     never_left: bool = False
     timed_out: bool = False
+    broke_off: bool = False
     error: str | None = None
     evidence: Evidence | None = None
     seconds: float = 0.0
@@ -55,7 +57,7 @@ class Answer:
     def words(self) -> str:
         """The answer in a few words for a person."""
         if self.status_code is None:
-            return self.error or "no answer"
+            return self.error or self.text or "no answer"
         return f"{self.status_code}" + (f", {self.error}" if self.error else "")
 
     def kept(self) -> dict[str, Any]:

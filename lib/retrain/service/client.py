@@ -139,7 +139,7 @@ class Service:
         if answer.succeeded and isinstance(answer.json, Mapping):
             return read_health(answer.json, _evidence(answer))
         code = answer.status_code
-        if code is not None and (code < 500 or code == 501) and code not in _NOT_NOW and not answer.timed_out:
+        if code is not None and (code < 500 or code == 501) and code not in _NOT_NOW and not answer.broke_off:
             return None
         raise self._unavailable("health", answer.words, answer)
 

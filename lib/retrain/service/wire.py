@@ -175,6 +175,7 @@ class Wire:
             text=body[:500].decode("utf-8", "replace"),
             never_left=response is None and isinstance(failure, _NEVER_LEFT),
             timed_out=isinstance(failure, httpx.TimeoutException),
+            broke_off=response is not None and isinstance(failure, httpx.RequestError),
             error=self._said(failure) if failure else unread,
             evidence=self._evidence(told, body if response is not None else None, request_id),
             seconds=seconds,
@@ -231,7 +232,7 @@ def _tls(base_url: str) -> ssl.SSLContext:
 
 
 def _may_pass(answer: Answer) -> bool:
-    return answer.status_code is None or answer.timed_out or answer.status_code in _PASSING
+    return answer.status_code is None or answer.broke_off or answer.status_code in _PASSING
 
 
 def _pause(answer: Answer, attempt: int) -> float:

@@ -66,7 +66,7 @@ def _bodies(settings: Settings) -> Iterator[tuple[Where, str]]:
 
 def _incident(settings: Settings, parameters: Parameters) -> Iterator[tuple[Where, str]]:
     severity = settings.if_retraining_fails.incident_severity
-    if severity in settings.prerequisites.blocking_severities:
+    if severity.casefold() in {blocking.casefold() for blocking in settings.prerequisites.blocking_severities}:
         opens, blocks = ("if_retraining_fails", "incident_severity"), ("prerequisites", "blocking_severities")
         where, other = (opens, blocks) if opens in parameters.notes.places else (blocks, opens)
         yield (

@@ -20,14 +20,27 @@ Rows = tuple[dict[str, Any], ...]
 
 
 def opened_by(run: Run) -> blue_green_deployment.Facts:
-    """Return what this run knows before the swap: the gate, the smoke test, whether anything serves."""
+    """Return what this run knows before the swap: what opened the way to it, in its order, and whether anything serves.
+
+    A gate that was passed before the training judged another candidate, and the smoke tests before the gate may have
+    met one: each counts only where it came after.
+    """
     gate = run.facts("evaluation_gate")
     return blue_green_deployment.Facts(
-        gate=run.outcome("evaluation_gate"),
-        smoke_tests=run.outcome("staging_smoke_tests"),
+        prerequisites=run.outcome("prerequisites") or blue_green_deployment.NOT_RUN,
+        training=run.outcome("training") or blue_green_deployment.NOT_RUN,
+        gate=_after(run, "evaluation_gate", "training"),
+        smoke_tests=_after(run, "staging_smoke_tests", "evaluation_gate"),
         first_promotion=bool(gate and gate.first_promotion),
         approved_by=approved_by(run.folder),
     )
+
+
+def _after(run: Run, section: str, earlier: str) -> str | None:
+    """Return the newest outcome of ``section``, and say so where it is older than that of ``earlier``."""
+    order = [verdict.section for verdict in reversed(run.folder.verdicts())]
+    stale = section in order and earlier in order[: order.index(section)]
+    return f"{run.outcome(section)}, but before the {earlier.replace('_', ' ')}" if stale else run.outcome(section)
 
 
 def fingerprint(run: Run, rows: Answer[Rows], told: Slots) -> Fingerprint | None:
@@ -76,21 +89,8 @@ def smoke_test_again(run: Run, rows: Answer[Rows], effect: Effect) -> str | None
     first = run.facts("staging_smoke_tests")
     if effect.outcome != "applied" or first is None or first.answered_by is not None:
         return None
-    slots = smoke.slots(run).value
-    told, again = smoke.smoke_test(run, rows, Slots()), smoke.asked_again(run, rows, Slots())
-    facts = staging_smoke_tests.Facts(
-        gate="passed",
-        candidate_version=first.candidate_version,
-        slots=slots,
-        answered_by=told.answered_by,
-        scores=told.scores,
-        latencies_seconds=told.latencies_seconds,
-        client_p99_seconds=told.client_p99_seconds,
-        invalid=told.invalid,
-        timeouts=told.timeouts,
-        again=again.value,
-        evidence={"predictions": (told.evidence,), "again": again.evidence},
-    )
+    slots, told, again = smoke.slots(run), smoke.smoke_test(run, rows, Slots()), smoke.asked_again(run, rows, Slots())
+    facts = smoke.facts(run, first.candidate_version, slots, rows, told, again)
     verdict = staging_smoke_tests.after_swap(facts, run.settings.staging_smoke_tests)
     run.say("smoke_again", facts=facts.model_dump(mode="json"), verdict=verdict.model_dump(mode="json"))
     return verdict.outcome

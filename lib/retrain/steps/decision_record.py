@@ -68,11 +68,11 @@ def _glued(path: Path, name: str) -> Any:
     """Return what was last glued under ``name`` in a notebook, or None. Importing scrapbook would take a second."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError):
+        shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
+        scraps = [data[SCRAP] for data in shown if SCRAP in data]
+        named = [scrap["data"] for scrap in scraps if scrap["name"] == name]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # JSON of another shape is no notebook either
         return None
-    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
-    scraps = [data[SCRAP] for data in shown if SCRAP in data]
-    named = [scrap["data"] for scrap in scraps if scrap["name"] == name]
     return named[-1] if named else None
 
 

@@ -12,6 +12,7 @@ from retrain.checks import Evidence
 from retrain.facts import BestEver
 from retrain.pictures import Picture
 from retrain.sections import evaluation_gate as rules
+from retrain.sections.training import job_of
 from retrain.service.answers import TrainingStatus
 from retrain.steps.staging_smoke_tests import sample_rows
 from retrain.warehouse import Answer
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _DAYS = 7
+_OTHER_FIGURES = "the service's figures are not those with which this run's training ended"
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,16 @@ class Observed:
 
 
 def training_status(run: Run) -> TrainingStatus:
-    """Ask the service for the candidate's figures and its comparison with production."""
-    return run.service.status()
+    """Ask the service for the candidate's figures and its comparison with production.
+
+    Figures that are not those that this run's training ended with are another training's: that is a deviation.
+    """
+    status, training = run.service.status(), run.facts("training")
+    trained = training.candidate if training is not None else None
+    if trained is not None and status.metrics != trained:
+        then, now = (told.version or "no version" if told else "nothing" for told in (trained, status.metrics))
+        run.say("deviation", deviation=f"{_OTHER_FIGURES}: {then} then, {now} now")
+    return status
 
 
 def observed_in_traffic(run: Run) -> Observed:
@@ -133,8 +143,12 @@ def slot_scores(run: Run, status: TrainingStatus) -> Literal["same", "different"
 
 
 def scored(run: Run, status: TrainingStatus) -> dict[str, Any]:
-    """Return what the service told of both models, as the section's facts name it."""
+    """Return what the service told of both models, and which training it was, as the section's facts name it."""
+    training = run.facts("training")
     return {
+        "status": status.phase or status.status or "missing",
+        "job": status.job_id,
+        "training_job": None if training is None else job_of(training),
         "candidate": status.metrics,
         "production": status.production,
         "deltas": status.deltas,

@@ -10,12 +10,17 @@ from retrain.record import history
 from retrain.record.opening import records_root
 from retrain.record.provenance import actor
 from retrain.sections import if_retraining_fails as rules
+from retrain.sections.training import Facts as Training
+from retrain.sections.training import job_of
 from retrain.service.answers import TrainingStatus
+from retrain.warehouse import Answer
 
 if TYPE_CHECKING:
     from retrain.notebook import Run
 
 __all__ = ["evidence_left", "gathered", "open_incident"]
+
+_CLASSES = "the service told no class counts: they were counted in the labelled rows of the"
 
 
 def evidence_left(run: Run) -> TrainingStatus | None:
@@ -23,25 +28,27 @@ def evidence_left(run: Run) -> TrainingStatus | None:
     training = run.facts("training")
     if training is None or training.effect.outcome != "applied":
         return None
-    return run.service.status()
+    status = run.service.status()
+    return status if job_of(training) in (None, status.job_id) else None
 
 
 def gathered(run: Run, status: TrainingStatus | None) -> rules.Facts:
     """Return the section's facts: what failed and why, the log, the classes, and what was tried before."""
     failed = _failed_section(run)
     told = run.folder.latest(failed) if failed else None
+    classes = _classes(run, status)
     return rules.Facts(
         failed_section=failed,
         reason=told["verdict"]["sentence"] if told else "",
         error=(status.error if status else None) or _error(run),
-        class_counts=status.class_counts if status else None,
+        class_counts=classes.value,
         epochs=status.epochs if status else None,
         recall=status.metrics.recall if status and status.metrics else None,
         attempt=run.attempt,
         remedies_tried=_remedies_tried(run),
         failed_runs_before=history.failed_runs_in_a_row(records_root(run.settings), run.folder),
         open_incident=_open_incident(run),
-        evidence={"status": (status.evidence,)} if status else {},
+        evidence={"status": (status.evidence, *classes.evidence)} if status else {},
     )
 
 
@@ -67,6 +74,24 @@ def open_incident(run: Run, facts: rules.Facts) -> Effect | None:
     return run.perform(act)
 
 
+def _classes(run: Run, status: TrainingStatus | None) -> Answer[dict[str, int] | None]:
+    """Return how many rows of each class the training had, as the service tells.
+
+    Where it tells none, the warehouse counts the labelled rows of as many days before now as production was trained on:
+    near to what the training saw, not the same, so that is a deviation. None where no such days are known.
+    """
+    if status is None or status.class_counts:
+        return Answer(status.class_counts if status else None, ())
+    production = run.production.value
+    start, end = (production.reference_start, production.reference_end) if production else (None, None)
+    if start is None or end is None or end <= start:
+        return Answer(None, ())
+    with run.waiting("warehouse"):
+        told = run.warehouse.class_balance(since=run.now - (end - start), until=run.now)
+    run.say("deviation", deviation=f"{_CLASSES} {(end - start).days} days before now")
+    return Answer(told.value or None, told.evidence)
+
+
 def _failed_section(run: Run) -> rules.FailedSection | None:
     """Return the section whose newest verdict sent the run here, or None."""
     for verdict in reversed(run.folder.verdicts()):
@@ -78,8 +103,11 @@ def _failed_section(run: Run) -> rules.FailedSection | None:
 
 
 def _error(run: Run) -> str | None:
-    training = run.facts("training")
-    return training.error or training.effect.detail if training is not None else None
+    training: Training | None = run.facts("training")
+    if training is None:
+        return None
+    own = job_of(training) in (None, training.job_id)
+    return (training.error if own else None) or training.effect.detail
 
 
 def _remedies_tried(run: Run) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def quality(run: Run) -> Answer[dict[str, int]]:
 
 
 def open_incidents(run: Run) -> Answer[tuple[Incident, ...]]:
-    """Return the open incidents that block."""
+    """Return the open incidents that block, and those of which nobody knows whether they do."""
     with run.waiting("warehouse"):
         return run.warehouse.taken("open_incidents", partial(_open_incidents, run))
 

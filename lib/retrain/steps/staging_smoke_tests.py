@@ -111,13 +111,16 @@ def facts(
     )
 
 
-def p99(latencies: tuple[float | None, ...]) -> float | None:
-    """Return the 99th percentile of latencies (seconds) by nearest rank, or None where none was measured."""
-    known = tuple(value for value in latencies if value is not None)
-    return rules.p99(known) if known else None
+def p99(run: Run, smoke: Smoke) -> str:
+    """Return the 99th percentile of latencies as the verdict tells it: a request without an answer took forever."""
+    return rules.in_words(_p99(run, smoke))
 
 
 def latency_picture(run: Run, smoke: Smoke) -> Picture:
     """Draw the latencies with their 99th percentile and the ceiling."""
-    ceiling = run.settings.staging_smoke_tests.latency_p99_ceiling_seconds
-    return pictures.latencies(smoke.latencies_seconds, p99=p99(smoke.latencies_seconds), ceiling=ceiling)
+    ceiling = run.policy.latency_p99_ceiling_seconds
+    return pictures.latencies(smoke.latencies_seconds, p99=_p99(run, smoke), ceiling=ceiling)
+
+
+def _p99(run: Run, smoke: Smoke) -> float | None:
+    return rules.p99_of(smoke.latencies_seconds, run.policy, timeouts=smoke.timeouts)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from retrain.acts import training_act
+from retrain.acts import job_named, training_act
 from retrain.clock import Pace
 from retrain.facts import Effect, Remedy
 from retrain.sections import if_retraining_fails
@@ -17,7 +17,7 @@ from retrain.service.wire import ServiceUnavailable
 if TYPE_CHECKING:
     from retrain.notebook import Run
 
-__all__ = ["Waited", "progress", "remedy_in_force", "request_body", "trigger", "wait"]
+__all__ = ["Waited", "progress", "remedy_in_force", "request_body", "seen", "trigger", "wait"]
 
 _BAR = 30
 _ANY_TRAINING = "the service shows no job: that its status is of this training, not of an earlier one, cannot be shown"
@@ -25,8 +25,9 @@ _ANY_TRAINING = "the service shows no job: that its status is of this training, 
 
 @dataclass(frozen=True)
 class Waited:
-    """How the training ended, as far as was waited (wall seconds)."""
+    """How the training ended, as far as was waited (wall seconds). ``job`` is the one that this run triggered."""
 
+    job: str | None
     status: TrainingStatus | None
     seconds: float
     deadline_passed: bool
@@ -59,10 +60,11 @@ def wait(run: Run, effect: Effect, live: Callable[[str], None], *, pace: Pace | 
     """Look at the training's status until it has ended or the deadline has passed; ``live`` is shown each look.
 
     Looks are ``poll_seconds`` apart at most, and closer in the beginning (see ``Pace``), unless the service asks for
-    more with ``Retry-After``.
+    more with ``Retry-After``. The status of another job ends the wait: that of this run's is not to be had any more.
     """
     if effect.outcome != "applied":
-        return Waited(None, 0.0, deadline_passed=False)
+        return Waited(None, None, 0.0, deadline_passed=False)
+    job = _triggered_job(run)
     if effect.observed_by == "response":
         run.say("deviation", deviation=_ANY_TRAINING)
     pace = pace or Pace(run.policy.poll_seconds)
@@ -70,13 +72,28 @@ def wait(run: Run, effect: Effect, live: Callable[[str], None], *, pace: Pace | 
     deadline = began + run.policy.deadline_minutes * 60
     with run.waiting("training"):
         status, asked = _look(run)
-        while not _ended(status) and (left := deadline - run.clock.monotonic()) > 0:
+        while not _ended(status, job) and (left := deadline - run.clock.monotonic()) > 0:
             live(progress(status))
             run.clock.sleep(pace.pause(asked=asked, left=left))
             told, asked = _look(run)
             status = told or status
     live(progress(status))
-    return Waited(status, run.clock.monotonic() - began, deadline_passed=not _ended(status))
+    return Waited(job, status, run.clock.monotonic() - began, deadline_passed=not _ended(status, job))
+
+
+def seen(waited: Waited) -> dict[str, Any]:
+    """Return what was seen of the training, as the section's facts name it."""
+    status = waited.status
+    told = {"triggered_job": waited.job, "waited_seconds": waited.seconds, "deadline_passed": waited.deadline_passed}
+    if status is None:
+        return told
+    return told | {
+        "job_id": status.job_id,
+        "status": status.phase or status.status,
+        "candidate": status.metrics,
+        "error": status.error,
+        "evidence": {"status": (status.evidence,)},
+    }
 
 
 def progress(status: TrainingStatus | None) -> str:
@@ -97,5 +114,20 @@ def _look(run: Run) -> tuple[TrainingStatus | None, float | None]:
     return status, status.retry_after_seconds
 
 
-def _ended(status: TrainingStatus | None) -> bool:
-    return status is not None and status.phase in ("completed", "failed")
+def _ended(status: TrainingStatus | None, job: str | None) -> bool:
+    if status is None:
+        return False
+    return status.phase in ("completed", "failed") or (None not in (job, status.job_id) and status.job_id != job)
+
+
+def _triggered_job(run: Run) -> str | None:
+    """Return the job that the newest training of this run was seen to begin, or None where none was told.
+
+    Where a person settled it, nothing was seen: the job is then the one that the answer to the request named.
+    """
+    told = [entry for entry in run.folder.entries() if entry.body.get("effect") == "training"]
+    ended = [entry for entry in told if entry.kind in ("outcome", "resolved")]
+    if ended and ended[-1].kind == "outcome":
+        return (ended[-1].body.get("seen") or {}).get("job_id")
+    answers = [entry.body["answer"]["json"] for entry in told if entry.kind == "sent"]
+    return job_named(answers[-1]) if answers else None

@@ -27,7 +27,7 @@ from retrain.statistics.false_drift import Histogram, false_drift_a_year
 from retrain.statistics.false_triggers import false_retrainings_a_year
 from retrain.statistics.intervals import jaccard_of
 from retrain.steps.reference import frozen_profile
-from retrain.warehouse import Answer, F1Day, F1Since
+from retrain.warehouse import Answer, F1Day, F1Since, Production
 
 if TYPE_CHECKING:
     from retrain.notebook import Run
@@ -113,7 +113,7 @@ def accuracy(run: Run) -> Accuracy:
         labels=f1.value.labels if f1 else None,
         coverage=Coverage(rows=rows.value.total, labelled=rows.value.labelled),
         by_chance=_f1_by_chance(run, f1.value) if f1 else None,
-        note=f1.value.note if f1 else "nothing was ever promoted, so there is no baseline",
+        note=f1.value.note if f1 else _without_f1(production.value),
         evidence=(*production.evidence, *(f1.evidence if f1 else ()), *rows.evidence),
         picture=pictures.f1_over_time(drawn, baseline=baseline, tolerance=run.policy.f1_drop_tolerance),
     )
@@ -173,6 +173,13 @@ def fired(run: Run) -> dict[str, Fired]:
     return found
 
 
+def _without_f1(production: Production | None) -> str:
+    """Say why F1 was not asked for."""
+    if production is None:
+        return "nothing was ever promoted, so there is no baseline"
+    return "the newest promotion names no version, so its windows cannot be told from those of others"
+
+
 def _window(run: Run) -> tuple[datetime, datetime]:
     """Return the window that F1 is counted over: as old as labels take to come."""
     until = run.now - timedelta(days=run.policy.label_delay_days)
@@ -185,10 +192,13 @@ def _f1_by_chance(run: Run, told: F1Since) -> float | None:
     baseline = production.metrics.f1 if production else None
     if production is None or baseline is None or not 0 < baseline < 1 or None in counts or not told.labels:
         return None
+    events = sum(count or 0 for count in counts) / told.labels
+    if events <= 0:  # true negatives alone have no F1, and so none that could fall by chance
+        return None
     since, until = _window(run)
     began = max(since, production.promoted_at or since)
     days = max((until - began) / timedelta(days=1), 1.0)
-    events, share = sum(count or 0 for count in counts) / told.labels, jaccard_of(baseline)
+    share = jaccard_of(baseline)
     return false_retrainings_a_year(
         labels_a_day=told.labels / days,
         shares=(events * share, events * (1 - share), 0.0, 1 - events),
@@ -222,5 +232,6 @@ def _drift(run: Run) -> Answer[tuple[FeatureDrift, ...]] | None:
     profile = frozen_profile(run)
     if profile is None:
         return None
-    since = max(profile.reference_end, run.now - timedelta(days=run.policy.drift_window_days))
-    return run.warehouse.drift(profile, since=since, until=run.now)
+    since = max(profile.value.reference_end, run.now - timedelta(days=run.policy.drift_window_days))
+    told = run.warehouse.drift(profile.value, since=since, until=run.now)
+    return Answer(told.value, (*told.evidence, *profile.evidence))

@@ -25,12 +25,12 @@ def by_week(run: Run) -> Facts:
         profile = frozen_profile(run)
         if profile is None:
             return Facts(now=run.now, evidence={"Aggregate PSI": run.production.evidence})
-        since = max(profile.reference_end, run.now - timedelta(weeks=run.policy.weeks))
-        told = run.warehouse.drift_history(profile, since=since, until=run.now)
+        since = max(profile.value.reference_end, run.now - timedelta(weeks=run.policy.weeks))
+        told = run.warehouse.drift_history(profile.value, since=since, until=run.now)
     periods = tuple(
         Period(start=week.week_end - timedelta(days=7), end=week.week_end, features=week.drift) for week in told.value
     )
-    return Facts(now=run.now, periods=periods, evidence={"Aggregate PSI": told.evidence})
+    return Facts(now=run.now, periods=periods, evidence={"Aggregate PSI": (*told.evidence, *profile.evidence)})
 
 
 def worst(facts: Facts) -> list[dict[str, Any]]:
