@@ -21,6 +21,13 @@ __all__ = ["Connections", "Fetched", "connect"]
 
 _LOGIN_TIMEOUT_SECONDS = 15
 
+_decoding = Lock()
+"""Held while rows are decoded, which takes no time and waits for nothing: answers come whole, and every one is short.
+
+The connector's decoder sets itself up on first use, by ``std::call_once`` while it holds the interpreter: two threads
+in their first answers wait for each other for ever, and no signal ends it (4.8; its Logger::log and initPyDecimal).
+"""
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -134,7 +141,8 @@ class Connections:
                 _statement_params={"QUERY_TAG": json.dumps(tag, sort_keys=True)},
             )
             names = [column.name.lower() for column in cursor.description]
-            rows = cursor.fetchall()
+            with _decoding:
+                rows = cursor.fetchall()
             return Fetched(cursor.sfqid, tuple(dict(zip(names, map(plain, row), strict=True)) for row in rows))
 
 
