@@ -180,7 +180,7 @@ def test_figures_of_another_training_are_a_deviation(now: Metrics | None, deviat
 
 
 def test_the_smoke_test_after_the_swap_keeps_the_evidence_of_slots_and_rows() -> None:
-    """What is recorded of it tells where its slots and its rows came from, as the first one does."""
+    """What is recorded of it tells where its slots and its rows came from, as the first one does, and its policy."""
     scores = tuple(place / 100 for place in range(100))
     sent: list[str | None] = []
 
@@ -208,6 +208,7 @@ def test_the_smoke_test_after_the_swap_keeps_the_evidence_of_slots_and_rows() ->
     assert blue_green_deployment.smoke_test_again(run, rows, applied) == "staged"
     told = said["smoke_again"]["facts"]
     assert sent == [None]
+    assert said["smoke_again"]["policy"] == run.settings.staging_smoke_tests.model_dump(mode="json")
     assert [each["source"] for each in told["evidence"]["predictions"]] == ["service", "warehouse"]
     assert len(told["evidence"]["slots"]) == 1
     assert blue_green_deployment.smoke_test_again(run, rows, Effect(effect="swap")) is None

@@ -5,16 +5,16 @@ import json
 import pytest
 
 from chained import append, begun
-from recorded_runs import NOW, body_of, ready, record, section, trigger, whole_run
+from recorded_runs import NOW, body_of, ready, record, section, smoked, trigger, whole_run
 from retrain.errors import UsageError
-from retrain.facts import Effect, FeatureDrift
+from retrain.facts import Effect, FeatureDrift, Slots
 from retrain.hindsight import replay
 from retrain.hindsight.differences import MISSING, Difference, differences
 from retrain.hindsight.replay import ReplayedAll
 from retrain.hindsight.telling import lines
 from retrain.ledger import LedgerError
 from retrain.record import records
-from retrain.sections import decision_record, when_to_retrain
+from retrain.sections import decision_record, staging_smoke_tests, when_to_retrain
 from retrain.sections.related import model_drift
 
 GONE = {"name": "Moon phase", "requirement": "waxing", "observed": "waning", "status": "FAIL", "reason": ""}
@@ -174,6 +174,60 @@ def test_words_in_a_body_are_not_taken_for_a_kind(tmp_path):
     append(folder, "note", {"says": {"kind": "verdict"}})
     append(folder, "verdict", body_of(*trigger()))
     assert len(replay.facts_of(folder).verdicts) == 1
+
+
+SWAPPED = {"slots": Slots(active="v2", standby="v1", attested=True), "answered_by": "active"}
+
+
+def smoked_again(tmp_path, change=lambda body: None, **parameters):
+    """A run that repeated its smoke test after the swap, of which ``change`` doctors the entry."""
+    policy = staging_smoke_tests.Policy(**parameters)
+    facts = smoked()[1].model_copy(update=SWAPPED)
+    verdict = staging_smoke_tests.after_swap(facts, policy)
+    told = {"facts": facts, "policy": policy, "verdict": verdict}
+    body = {name: value.model_dump(mode="json") for name, value in told.items()}
+    change(body)
+    in_force = {"staging_smoke_tests": policy.model_dump(mode="json")}
+    folder = begun(tmp_path, "flights", {"now": NOW.isoformat(), "parameters": in_force})
+    append(folder, "verdict", body_of(*trigger()))
+    append(folder, "smoke_again", body)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (lambda body: body["verdict"].update(outcome="smoke_failed"), "outcome"),
+        (lambda body: body["verdict"]["checks"][-1].update(status="FAIL"), "checks[Candidate is active].status"),
+        (lambda body: body["verdict"].update(section="training"), "section"),
+        (lambda body: body["facts"].update(latencies_seconds=[2.0] * 100), "outcome"),
+        (lambda body: body["policy"].update(latency_p99_ceiling_seconds=0.001), "outcome"),
+    ],
+    ids=["outcome", "check", "section", "facts", "policy"],
+)
+def test_a_doctored_smoke_test_after_the_swap_is_shown(tmp_path, change, path):
+    """It opens or closes the swap as any verdict does, and is decided again by the rule for the active slot."""
+    assert replay.replay(smoked_again(tmp_path / "whole")).status == "identical"
+    folder = smoked_again(tmp_path / "doctored", change)
+    found = replay.replay(folder)
+    assert (found.status, found.exit_code) == ("different", 1)
+    assert [(verdict.kind, verdict.decides_otherwise) for verdict in found.verdicts] == [
+        ("verdict", False),
+        ("smoke_again", True),
+    ]
+    assert path in [difference.path for difference in only(found)]
+    assert next(lines(found)).startswith(f"{folder.run_id} staging_smoke_tests after the swap: was ")
+
+
+def test_a_smoke_test_after_the_swap_without_a_policy_had_that_of_its_run(tmp_path):
+    """Release 0.1.0 kept none with it; a run that tells no parameters either cannot be replayed."""
+    strict = {"latency_p99_ceiling_seconds": 0.005}
+    found = replay.replay(smoked_again(tmp_path / "strict", lambda body: body.pop("policy"), **strict))
+    assert (found.status, found.verdicts[-1].outcome) == ("identical", "smoke_failed")
+    folder = begun(tmp_path / "bare", "flights", {"now": NOW.isoformat()})
+    append(folder, "smoke_again", {"facts": {}, "verdict": {}})
+    with pytest.raises(UsageError, match="parameters"):
+        replay.replay(folder)
 
 
 def test_facts_of_tells_the_instant(tmp_path):

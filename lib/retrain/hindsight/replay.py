@@ -1,7 +1,8 @@
 """Past decisions made again: from the facts and the policy that a run recorded, is the verdict still the same?
 
-``facts_of`` is the one place that knows where a run keeps them. A replay shows that the rules still say what they said;
-that nobody changed the record is for ``verify`` to show.
+``facts_of`` is the one place that knows where a run keeps them: in the entries of kind ``verdict``, one a section, and
+in those of kind ``smoke_again``, the smoke test that is repeated after a swap. A replay shows that the rules still say
+what they said; that nobody changed the record is for ``verify`` to show.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from retrain.record import records
 from retrain.record.records import RunFolder
 
 __all__ = [
+    "AGAIN",
     "RELATED",
     "Recorded",
     "Replayed",
@@ -44,18 +46,23 @@ Result = Literal["identical", "different", "empty"]
 RELATED = ("model_drift", "data_quality")
 """The runbooks that the runbook links to: notebooks of their own, whose verdicts are recorded too."""
 
+AGAIN = "smoke_again"
+"""The kind of the entry that holds a smoke test repeated after a swap: *Blue-green deployment* goes by its outcome."""
+
+_SMOKE_TESTS = "staging_smoke_tests"
 
 _EXIT_CODES: Mapping[Result, int] = {"identical": 0, "different": 1, "empty": 5}
 
 
 class Recorded(NamedTuple):
-    """One verdict as the record holds it: JSON values, nothing validated."""
+    """One verdict as the record holds it: JSON values, nothing validated. ``kind`` is that of its entry."""
 
     section: str
     attempt: int
     facts: dict[str, Any]
     policy: dict[str, Any]
     verdict: dict[str, Any]
+    kind: str = "verdict"
 
     @property
     def outcome(self) -> str:
@@ -66,7 +73,7 @@ class Recorded(NamedTuple):
 class RunFacts(NamedTuple):
     """A run's verdicts in the order they were reached, and its instant on the environment's clock (None: not told).
 
-    ``version`` is the release that recorded it.
+    ``version`` is the release that recorded it. ``again`` are the smoke tests after a swap: no section of their own.
     """
 
     run_id: str
@@ -74,6 +81,7 @@ class RunFacts(NamedTuple):
     at: datetime | None
     verdicts: tuple[Recorded, ...]
     version: str | None = None
+    again: tuple[Recorded, ...] = ()
 
 
 class ReplayedVerdict(Model):
@@ -82,6 +90,7 @@ class ReplayedVerdict(Model):
     section: str
     attempt: int
     outcome: str
+    kind: str = "verdict"
     decides_otherwise: bool = False
     differences: tuple[Difference, ...] = ()
 
@@ -120,7 +129,7 @@ def replay(folder: RunFolder) -> Replayed:
 
 
 def _replayed_run(told: RunFacts) -> Replayed:
-    verdicts = tuple(_replayed_verdict(recorded) for recorded in told.verdicts)
+    verdicts = tuple(_replayed_verdict(recorded) for recorded in (*told.verdicts, *told.again))
     status = _status(verdicts)
     return Replayed(run_id=told.run_id, model=told.model, status=status, recorded_by=told.version, verdicts=verdicts)
 
@@ -147,13 +156,14 @@ def _from_the_end(folders: list[RunFolder]) -> Iterator[RunFolder]:
 
 def facts_of(folder: RunFolder) -> RunFacts:
     """Return what ``folder`` recorded of each verdict. An entry that does not read, or is missing, is an error."""
-    bodies, opened = folder.bodies("verdict"), folder.opened
+    opened = folder.opened
     try:
         at = datetime.fromisoformat(opened["now"]) if opened.get("now") else None
-        verdicts = tuple(_recorded(body) for body in bodies)
+        verdicts = tuple(_recorded(body) for body in folder.bodies("verdict"))
+        again = tuple(_after_swap(body, opened) for body in folder.bodies(AGAIN))
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{folder.path}: an entry does not hold facts, policy and verdict ({error!r})") from error
-    return RunFacts(folder.run_id, folder.model, at, verdicts, opened.get("retrain"))
+    return RunFacts(folder.run_id, folder.model, at, verdicts, opened.get("retrain"), again)
 
 
 def decided(recorded: Recorded, policy: Any = None) -> Verdict:
@@ -164,7 +174,8 @@ def decided(recorded: Recorded, policy: Any = None) -> Verdict:
     section = room(recorded.section)
     facts = section.Facts.model_validate(recorded.facts)
     in_force = policy_of(recorded) if policy is None else policy
-    verdict: Verdict = section.decide(facts, in_force)
+    decide = section.after_swap if recorded.kind == AGAIN else section.decide
+    verdict: Verdict = decide(facts, in_force)
     return verdict
 
 
@@ -199,6 +210,7 @@ def _replayed_verdict(recorded: Recorded) -> ReplayedVerdict:
         section=recorded.section,
         attempt=recorded.attempt,
         outcome=recorded.outcome,
+        kind=recorded.kind,
         decides_otherwise=any(difference.decides for difference in found),
         differences=found,
     )
@@ -209,7 +221,13 @@ def _status(verdicts: Iterable[ReplayedVerdict]) -> Result:
     return "different" if any(told) else "identical" if told else "empty"
 
 
-def _recorded(body: Mapping[str, Any]) -> Recorded:
+def _recorded(body: Mapping[str, Any], kind: str = "verdict") -> Recorded:
     verdict = dict(body["verdict"])
     section = str(body.get("section", verdict.get("section")))
-    return Recorded(section, int(body.get("attempt", 1)), dict(body["facts"]), dict(body["policy"]), verdict)
+    return Recorded(section, int(body.get("attempt", 1)), dict(body["facts"]), dict(body["policy"]), verdict, kind)
+
+
+def _after_swap(body: Mapping[str, Any], opened: Mapping[str, Any]) -> Recorded:
+    """Return a smoke test after a swap. Those of 0.1.0 hold no policy: the run's parameters in force are theirs."""
+    policy = body["policy"] if "policy" in body else opened["parameters"][_SMOKE_TESTS]
+    return _recorded({**body, "section": _SMOKE_TESTS, "policy": policy}, AGAIN)

@@ -8,7 +8,7 @@ from typing import Any
 
 from retrain import __version__
 from retrain.hindsight.differences import Difference
-from retrain.hindsight.replay import Replayed, ReplayedAll, ReplayedVerdict
+from retrain.hindsight.replay import AGAIN, Replayed, ReplayedAll, ReplayedVerdict
 
 __all__ = ["lines"]
 
@@ -34,7 +34,7 @@ def lines(found: Replayed | ReplayedAll) -> Iterator[str]:
 def _decided_otherwise(run: Replayed, verdict: ReplayedVerdict) -> Iterator[str]:
     now = next((each.recomputed for each in verdict.differences if each.path in ("", "outcome")), verdict.outcome)
     attempt = f", attempt {verdict.attempt}" if verdict.attempt > 1 else ""
-    yield f"{run.run_id} {verdict.section}{attempt}: was {verdict.outcome}, is {now}"
+    yield f"{run.run_id} {_named(verdict)}{attempt}: was {verdict.outcome}, is {now}"
     for difference in sorted(verdict.differences, key=lambda each: not each.decides):
         if difference.path not in ("", "outcome"):
             yield f"  {difference.path}"
@@ -47,8 +47,12 @@ def _words(runs: Sequence[Replayed]) -> dict[tuple[str, str], list[tuple[Replaye
     for run in runs:
         for verdict in run.verdicts:
             for difference in () if verdict.decides_otherwise else verdict.differences:
-                found.setdefault((verdict.section, difference.path), []).append((run, difference))
+                found.setdefault((_named(verdict), difference.path), []).append((run, difference))
     return found
+
+
+def _named(verdict: ReplayedVerdict) -> str:
+    return f"{verdict.section} after the swap" if verdict.kind == AGAIN else verdict.section
 
 
 def _both(difference: Difference) -> Iterator[str]:

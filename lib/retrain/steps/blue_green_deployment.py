@@ -91,6 +91,8 @@ def smoke_test_again(run: Run, rows: Answer[Rows], effect: Effect) -> str | None
         return None
     slots, told, again = smoke.slots(run), smoke.smoke_test(run, rows, Slots()), smoke.asked_again(run, rows, Slots())
     facts = smoke.facts(run, first.candidate_version, slots, rows, told, again)
-    verdict = staging_smoke_tests.after_swap(facts, run.settings.staging_smoke_tests)
-    run.say("smoke_again", facts=facts.model_dump(mode="json"), verdict=verdict.model_dump(mode="json"))
+    policy = run.settings.staging_smoke_tests
+    verdict = staging_smoke_tests.after_swap(facts, policy)
+    kept = {"facts": facts, "policy": policy, "verdict": verdict}
+    run.say("smoke_again", **{name: value.model_dump(mode="json") for name, value in kept.items()})
     return verdict.outcome
