@@ -15,7 +15,7 @@ from fake_world import FakeClock
 from retrain.checks import Evidence
 from retrain.facts import Coverage, Effect, Metrics, Slots
 from retrain.sections import staging_smoke_tests as smoke_rules
-from retrain.sections.when_to_retrain import Policy
+from retrain.sections.when_to_retrain import EDITION, Policy
 from retrain.service.answers import Health, Prediction, Smoke, TrainingStatus
 from retrain.settings import Settings
 from retrain.steps import blue_green_deployment, evaluation_gate, reference, when_to_retrain
@@ -55,6 +55,7 @@ def test_labels_without_a_positive_leave_f1_and_chance_unknown() -> None:
     told = checked(F1Since(labels=500, tp=0, fp=0, fn=0, tn=500, windows=5, windows_counted=5))
     assert (told.f1, told.labels, told.by_chance) == (None, 500, None)
     assert told.coverage == Coverage(rows=1000, labelled=900)
+    assert told.facts["edition"] == EDITION, "else the rules of an earlier release would judge them"
     told = checked(F1Since(f1=0.88, labels=500, tp=88, fp=12, fn=12, tn=388, windows=5, windows_counted=5))
     assert told.by_chance is not None
 

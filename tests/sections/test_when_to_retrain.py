@@ -7,7 +7,16 @@ from pydantic import ValidationError
 
 from retrain.checks import Status
 from retrain.facts import Coverage, FeatureDrift, Fired, Request
-from retrain.sections.when_to_retrain import Facts, Policy, aggregate_psi, decide, figures, newest_slot, priority
+from retrain.sections.when_to_retrain import (
+    EDITION,
+    Facts,
+    Policy,
+    aggregate_psi,
+    decide,
+    figures,
+    newest_slot,
+    priority,
+)
 
 SLOT = datetime(2013, 6, 9, 2, tzinfo=UTC)
 NOW = SLOT + timedelta(days=2)
@@ -27,6 +36,8 @@ def quiet(**changed):
         "f1_labels": 1000,
         "drift": (feature(0.1),),
         "last_trained_at": SLOT + timedelta(hours=1),
+        "label_coverage": Coverage(rows=1000, labelled=1000),
+        "edition": EDITION,
     }
     return Facts(**(plain | changed))
 
@@ -237,6 +248,49 @@ def test_an_f1_on_too_few_of_the_rows_is_no_verdict(coverage, expected):
     check = decide(facts, Policy()).checks[0]
     assert check.status is Status.PASS
     assert ("have come" in check.reason) is (coverage is not None)
+
+
+@pytest.mark.parametrize(
+    ("coverage", "delay", "said"),
+    [
+        (Coverage(rows=1000, labelled=1000), 0, None),
+        (
+            Coverage(rows=1000, labelled=999),
+            0,
+            "labels of 999 of 1,000 rows (99.9 %) have come, and label_delay_days is 0",
+        ),
+        (Coverage(rows=1000, labelled=0), 0, "labels of 0 of 1,000 rows (0.0 %) have come, and label_delay_days is 0"),
+        (Coverage(rows=1000, labelled=999), 0.5, None),
+        (Coverage(rows=0, labelled=0), 7, "how many of the rows have their label is not known"),
+        (Coverage(rows=10, labelled=11), 7, "how many of the rows have their label is not known"),
+        (Coverage(rows=10, labelled=-1), 0, "how many of the rows have their label is not known"),
+        (None, 7, "how many of the rows have their label is not known"),
+    ],
+)
+def test_an_f1_that_may_rest_on_early_labels_is_a_deviation(coverage, delay, said):
+    """Rows without a label that nobody waits for, or not known: said, whether F1 dropped or not; the limit decides."""
+    for f1, outcome in ((0.87, "no_action"), (0.5, "retrain")):
+        verdict = decide(quiet(f1=f1, label_coverage=coverage), Policy(label_delay_days=delay))
+        assert verdict.outcome == outcome
+        assert [told.partition(": ")[2] for told in verdict.deviations] == ([said] if said else [])
+
+
+def test_where_no_f1_was_judged_none_rests_on_early_labels():
+    """Not measured, too few labels, a rest after a training, and records of an earlier edition say nothing of it."""
+    early, rest = Coverage(rows=1000, labelled=10), Policy(cooldown_hours=10_000)
+    assert decide(quiet(label_coverage=early), Policy()).deviations != ()
+    for changed in ({"f1": None}, {"f1_labels": 299}, {"baseline_f1": None}, {"edition": 1}):
+        assert decide(quiet(label_coverage=early, **changed), Policy()).deviations == ()
+    assert decide(quiet(label_coverage=early), rest).deviations == ()
+
+
+@pytest.mark.parametrize(
+    ("delay", "said"),
+    [(0, "no F1 in the last 7 days"), (1, "up to 1 day ago"), (2.5, "the 7 days up to 2.5 days ago")],
+)
+def test_a_missing_f1_says_in_which_days_it_is_missing(delay, said):
+    """With a delay these are not the last ones."""
+    assert said in decide(quiet(f1=None), Policy(label_delay_days=delay)).checks[0].reason
 
 
 @pytest.mark.parametrize(("times", "said"), [(0.0004, "less than 0.001"), (0.39, "about 0.39"), (52.4, "about 52")])

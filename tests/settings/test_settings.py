@@ -160,12 +160,15 @@ def test_the_production_template_says_all_that_must_be_filled_in() -> None:
 
 
 def test_the_production_template_loads_once_it_is_filled_in() -> None:
-    """Nothing else is needed, and nothing deviates from the runbook."""
+    """Nothing else is needed, and nothing of the runbook's own is another; that labels are waited for is said."""
     settings = load("production", root=ROOT, assignments=[f"{name}={value}" for name, value in FILLED.items()])
     assert settings.sandbox is None
     assert settings.world is None
     assert settings.warehouse.schema_ == "PUBLIC"
-    assert settings.deviations_from_runbook() == ()
+    assert settings.deviations_from_runbook() == (
+        "when_to_retrain.label_delay_days is 7; the default is 0",
+        "when_to_retrain.f1_minimum_coverage is 0.9; the default is 0",
+    )
 
 
 def test_settings_survive_json_exactly() -> None:

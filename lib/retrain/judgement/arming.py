@@ -8,18 +8,36 @@ from retrain.checks import exact
 from retrain.facts import Coverage, Fired
 from retrain.judgement.words import at, counted, shown
 
-__all__ = ["beside", "by_chance", "coverage_problem", "coverage_told", "held_back"]
+__all__ = ["beside", "by_chance", "coverage_problem", "coverage_told", "early_labels", "held_back"]
+
+_NOT_KNOWN = "how many of the rows have their label is not known"
 
 
 def coverage_problem(coverage: Coverage | None, minimum: float) -> str:
     """Return why too few of the rows have their label, or an empty string; not known is too few where any is asked."""
     if not minimum:
         return ""
-    if coverage is None or not 0 <= coverage.labelled <= coverage.rows or coverage.rows == 0:
-        return "how many of the rows have their label is not known"
+    if coverage is None or not _can_be(coverage):
+        return _NOT_KNOWN
     if coverage.labelled >= exact(minimum) * coverage.rows:
         return ""
     return f"{coverage_told(coverage)}, of {shown(exact(minimum) * 100)} % needed for a verdict on F1"
+
+
+def early_labels(coverage: Coverage | None, delay_days: float) -> str:
+    """Return why F1 may not rest on matured labels alone, or an empty string.
+
+    Labels that come early are not those of any row: where the rest is not waited for, the rows without one are missing.
+    """
+    if coverage is None or not _can_be(coverage):
+        return f"F1 may rest on the labels that came early: {_NOT_KNOWN}"
+    if delay_days or coverage.labelled == coverage.rows:
+        return ""
+    return f"F1 rests on the labels that came early: {coverage_told(coverage)}, and label_delay_days is 0"
+
+
+def _can_be(coverage: Coverage) -> bool:
+    return 0 <= coverage.labelled <= coverage.rows and coverage.rows > 0
 
 
 def coverage_told(coverage: Coverage) -> str:

@@ -11,17 +11,23 @@ from pydantic import Field, field_validator
 
 from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verdict, exact, inconclusive
 from retrain.facts import Coverage, FeatureDrift, Fired, Priority, Request
-from retrain.judgement.arming import beside, by_chance, coverage_problem, held_back
+from retrain.judgement.arming import beside, by_chance, coverage_problem, early_labels, held_back
 from retrain.judgement.schedule import late, newest_slot, next_slot
 from retrain.judgement.words import at, counted, judge, listed, share_problem, shown
 from retrain.statistics.psi import expected_without_drift
 
-__all__ = ["Facts", "Policy", "aggregate_psi", "decide", "figures", "newest_slot", "priority"]
+__all__ = ["EDITION", "Facts", "Policy", "aggregate_psi", "decide", "figures", "newest_slot", "priority"]
 
 SECTION = "when_to_retrain"
 ACCURACY, DRIFT, SCHEDULED, MANUAL = "Accuracy drop", "Drift score", "Scheduled", "Manual request"
 
-_HELD = ", held back"
+EDITION = 2
+"""The edition of these rules, told with the facts that are gathered for them.
+
+1 was release 0.1.0, and what came after it until labels that came early were said, in 2.
+"""
+
+_HELD, _RESTS = ", held back", "rests"
 _RANK = {"high": 0, "normal": 1, "low": 2}
 
 
@@ -31,7 +37,8 @@ class Facts(Model):
     ``label_coverage`` is of the window that F1 is counted over. ``f1_by_chance`` and ``drift_by_chance`` are how often
     a year each trigger would be met though nothing has changed, at the labels and rows seen and under the policy in
     force. ``f1_fired`` and ``drift_fired`` are looked for only where the policy has a hysteresis. Records of 0.1.0 hold
-    none of these: what is None was not asked, and changes nothing in their verdicts.
+    none of these: what is None was not asked, and changes nothing in their verdicts. Facts of an earlier ``edition``
+    are judged by the rules that they were gathered for.
     """
 
     now: Instant
@@ -46,6 +53,7 @@ class Facts(Model):
     drift_by_chance: Figure = None
     f1_fired: Fired | None = None
     drift_fired: Fired | None = None
+    edition: Literal[1, 2] = 1
     evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
@@ -93,6 +101,7 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
         checks=checks,
         sentence=sentence[outcome]([_in_short(check, facts) for check in checks], facts),
         flip=_flip(checks, facts, policy),
+        deviations=_deviations(checks[0], facts, policy),
     )
 
 
@@ -131,7 +140,7 @@ def _accuracy(facts: Facts, policy: Policy) -> Check:
     elif labels is not None and labels < policy.f1_minimum_labels:
         problem = f"{counted(labels, 'label')} of {shown(policy.f1_minimum_labels)} needed for a verdict on F1"
     elif facts.f1 is None:
-        problem = f"no F1 in the last {counted(policy.f1_window_days, 'day')}"
+        problem = f"no F1 in {_window(policy)}"
     elif labels is None:
         problem = "it is not known on how many labels F1 rests"
     else:
@@ -151,6 +160,20 @@ def _accuracy(facts: Facts, policy: Policy) -> Check:
     check = check.model_copy(update={"observed": observed, "reason": reason})
     held = held_back(drop, policy.f1_drop_tolerance, policy.hysteresis_share, facts.f1_fired)
     return _certain(_armed(check, held), facts, policy)
+
+
+def _window(policy: Policy) -> str:
+    if not policy.label_delay_days:
+        return f"the last {counted(policy.f1_window_days, 'day')}"
+    ago = f"{shown(policy.label_delay_days)} day{'' if policy.label_delay_days == 1 else 's'}"
+    return f"the {counted(policy.f1_window_days, 'day')} up to {ago} ago, whose labels are matured"
+
+
+def _deviations(accuracy: Check, facts: Facts, policy: Policy) -> tuple[str, ...]:
+    """Say where an F1 that was judged may rest on labels that came early."""
+    judged = accuracy.status is not Status.INCONCLUSIVE and accuracy.observed != _RESTS
+    told = early_labels(facts.label_coverage, policy.label_delay_days) if judged and facts.edition > 1 else ""
+    return (told,) if told else ()
 
 
 def _drift(facts: Facts, policy: Policy) -> Check:
@@ -255,7 +278,7 @@ def _rests(name: str, wanted: str, facts: Facts, policy: Policy) -> Check | None
     if facts.now >= until:
         return None
     reason = f"rests until {at(until)}, {shown(policy.cooldown_hours)} hours after the last training"
-    return Check(name=name, requirement=wanted, observed="rests", status=Status.FAIL, reason=reason)
+    return Check(name=name, requirement=wanted, observed=_RESTS, status=Status.FAIL, reason=reason)
 
 
 def _armed(check: Check, held: str) -> Check:
@@ -322,7 +345,7 @@ def _otherwise(name: str, facts: Facts, policy: Policy) -> str:
 
 def _calls(check: Check, facts: Facts, policy: Policy) -> str:
     """What would have met this trigger, which is not met."""
-    if check.observed == "rests":
+    if check.observed == _RESTS:
         return f"{check.name.lower()} once the rest is over"
     if check.observed.endswith(_HELD):
         return f"{check.name.lower()} once it has moved as far as its hysteresis asks"

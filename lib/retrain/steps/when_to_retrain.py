@@ -53,8 +53,9 @@ class Accuracy:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The figures as the section's facts name them."""
+        """The figures as the section's facts name them, and the edition of the rules that they are gathered for."""
         return {
+            "edition": rules.EDITION,
             "baseline_f1": self.baseline_f1,
             "f1": self.f1,
             "f1_labels": self.labels,
