@@ -137,6 +137,52 @@ def test_a_thin_feature_is_left_out_and_named():
     assert "odd" in check.reason
 
 
+@pytest.mark.parametrize("aggregate", ["mean", "max"])
+@pytest.mark.parametrize(
+    ("psi", "others", "expected"),
+    [
+        (0.1, [feature(None)] * 12, "INCONCLUSIVE"),
+        (0.1, [feature(float("nan"))], "INCONCLUSIVE"),
+        (0.1, [feature(-0.1)], "INCONCLUSIVE"),
+        (0.1, [feature(0.0, current=299)], "INCONCLUSIVE"),
+        (0.1, [feature(0.0, reference=299)], "INCONCLUSIVE"),
+        (0.1, [feature(0.0, current=0)], "INCONCLUSIVE"),
+        (0.1, [feature(0.1, reference=300, current=300)], "FAIL"),
+        (0.1, [], "FAIL"),
+        (0.3, [feature(None)], "INCONCLUSIVE"),
+        (0.300001, [feature(None)], "PASS"),
+    ],
+)
+def test_features_left_out_keep_drift_from_being_denied(psi, others, expected, aggregate):
+    """No figure, one that cannot be, rows below the minimum on either side: not met is open then, and names them.
+
+    What is above the ceiling calls all the same, and exactly enough rows leave nothing out.
+    """
+    drift = (feature(psi, "seen"), *(each.model_copy(update={"feature": f"lost_{n}"}) for n, each in enumerate(others)))
+    verdict = decide(quiet(drift=drift), Policy(psi_aggregate=aggregate))
+    check = verdict.checks[1]
+    assert (check.status, verdict.outcome) == (
+        expected,
+        {"INCONCLUSIVE": "inconclusive", "FAIL": "no_action", "PASS": "retrain"}[expected],
+    )
+    if expected == "INCONCLUSIVE":
+        assert all(f"lost_{n} (" in check.reason for n in range(len(others)))
+        assert "what was left out could have lifted it" in verdict.sentence
+
+
+def test_drift_that_is_held_back_is_not_denied_either_where_features_were_left_out():
+    """Above its limit, called before and not moved since: what was left out could have moved it."""
+    told = {"drift": (feature(0.36), feature(None, "lost")), "drift_fired": fired(0.35)}
+    assert status("Drift score", quiet(**told), Policy(hysteresis_share=0.1)) is Status.INCONCLUSIVE
+
+
+def test_facts_of_the_first_edition_are_judged_by_its_rules():
+    """Up to release 0.1.0 a feature left out was named and no more, and nothing was said of early labels."""
+    told = decide(quiet(drift=(feature(0.1), feature(None, "lost")), label_coverage=None, edition=1), Policy())
+    assert (told.outcome, told.deviations) == ("no_action", ())
+    assert told.checks[1].reason.endswith("left out: lost (no PSI)")
+
+
 @pytest.mark.parametrize(
     ("now", "last", "expected"),
     [
