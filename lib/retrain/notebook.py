@@ -72,8 +72,10 @@ class Run:
 
     @cached_property
     def warehouse(self) -> Warehouse:
-        """The warehouse; it connects when it is first asked."""
-        return environment.warehouse(self.settings, run_id=self.folder.run_id)
+        """The warehouse; it connects when it is first asked, and its first query names the newest entry as well."""
+        warehouse = environment.warehouse(self.settings, run_id=self.folder.run_id)
+        warehouse.at_entry(self.joined.ledger.newest)
+        return warehouse
 
     @cached_property
     def service(self) -> Service:

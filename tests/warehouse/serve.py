@@ -1,9 +1,9 @@
 """A warehouse for the tests: ``serve.py FOLDER`` loads FOLDER/*.parquet as tables and prints its port.
 
 It is the sandbox's mended server, with tables of the test's own. User ``somebody``, password ``secret``. ``GET /seen``
-tells the newest statement as it came over the wire; ``POST /forget`` ends every session. ``POST /meet/N`` holds each
-statement back from then on until N of them wait at the same time, and refuses those that wait in vain; ``/meet/0``
-ends it.
+tells the newest statement as it came over the wire, ``GET /tags`` the QUERY_TAG of every one, oldest first;
+``POST /forget`` ends every session. ``POST /meet/N`` holds each statement back from then on until N of them wait at the
+same time, and refuses those that wait in vain; ``/meet/0`` ends it.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from retrain_sandbox import fakesnow_mends
 
 ALONE_SECONDS = 3.0
 newest: dict = {}
+tags: list = []
 
 
 class Meeting:
@@ -56,6 +57,7 @@ async def login(request):
 async def answer(request):
     body = await request.body()
     newest.update(json.loads(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body))
+    tags.append((newest.get("parameters") or {}).get("QUERY_TAG"))
     if not await meetings[-1].join():
         told = {"data": {"errorCode": "000604", "sqlState": "57014"}, "message": "nobody came", "success": False}
         return JSONResponse({**told, "code": "000604"})
@@ -64,6 +66,10 @@ async def answer(request):
 
 async def seen(_):
     return JSONResponse(newest)
+
+
+async def tagged(_):
+    return JSONResponse(tags)
 
 
 async def meet(request):
@@ -93,7 +99,11 @@ def main(folder: Path) -> None:
         "/forget": forget,
         "/meet/{wanted:int}": meet,
     }
-    routes = [Route("/seen", seen), *(Route(path, endpoint, methods=["POST"]) for path, endpoint in ours.items())]
+    routes = [
+        Route("/seen", seen),
+        Route("/tags", tagged),
+        *(Route(path, endpoint, methods=["POST"]) for path, endpoint in ours.items()),
+    ]
     routes += [route for route in fakesnow.server.routes if route.path not in ours]
     with socket.socket(proto=socket.IPPROTO_TCP) as listening:  # asyncio sets TCP_NODELAY only where TCP is named
         listening.bind(("127.0.0.1", 0))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +39,18 @@ Guard = Callable[[list[Entry]], None]
 
 @dataclass(frozen=True)
 class Head:
-    """A chain's newest entry: its number (0 where there is none) and the SHA-256 of its file."""
+    """A chain's newest entry: its number (0 where there is none) and the SHA-256 of its file.
+
+    ``run`` is whose entry it is, "" where that is not known: for who is asked to keep the head, not a part of it.
+    """
 
     number: int
     sha256: str
+    run: str = field(default="", compare=False)
 
     def __bytes__(self) -> bytes:
         """Return the head as a file holds it."""
-        return canonical(asdict(self))
+        return canonical({"number": self.number, "sha256": self.sha256})
 
 
 def read_head(data: bytes, *, name: str) -> Head:
@@ -102,7 +106,8 @@ class Chain:
         """Return the newest entry's number and SHA-256, as it is now."""
         start = self._head.number if self._head else self._hint()
         number = find_head(lambda guess: self.store.exists(entry_file(guess)), start=start)
-        self._head = Head(number, self.entry(number).sha256) if number else Head(0, GENESIS)
+        entry = self.entry(number) if number else None
+        self._head = Head(0, GENESIS) if entry is None else Head(number, entry.sha256, entry.run)
         return self._head
 
     def entry(self, number: int) -> Entry:
@@ -161,7 +166,7 @@ class Chain:
 
     def _appended(self, entry: Entry) -> Entry:
         self._read[entry.number] = entry
-        self._head = Head(entry.number, entry.sha256)
+        self._head = Head(entry.number, entry.sha256, entry.run)
         return entry
 
     def _catch_up(self, number: int) -> list[Entry]:

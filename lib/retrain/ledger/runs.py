@@ -101,15 +101,17 @@ class Run:
         self.held_by = held_by
         self._seen = held_by
 
+        self.newest = held_by
+        """The number of the newest entry that this process wrote, or of that under which it writes."""
     def append(self, kind: str, body: Mapping[str, Any]) -> int:
         """Append an entry of the run and return its number; durable when it returns.
 
         Raises TakenOver, and writes nothing, where the run was closed, parked, abandoned or resumed by another.
         """
         self._guard(self.chain.known(start=self._seen + 1))
-        number = self.chain.append(kind, run=self.run, body=body, guard=self._guard).number
-        self._seen = number - 1  # its own CLOSE is a change of hands like any other
-        return number
+        self.newest = self.chain.append(kind, run=self.run, body=body, guard=self._guard).number
+        self._seen = self.newest - 1  # its own CLOSE is a change of hands like any other
+        return self.newest
 
     def hold(self) -> None:
         """Raise TakenOver where another has the model by now: to be asked before a file of the run is written."""

@@ -47,33 +47,38 @@ class WarehouseHead:
         row = [self._model, self._record, head.number, head.sha256, ntz(self._now())]
         binds = [*row, self._model, self._record, head.number]
         try:
-            self._ask("push_head", binds)
+            self._ask("push_head", binds, about=head)
         except _NoTableError:
-            self._ask("create_heads", [])
-            self._ask("push_head", binds)
-        kept = self.read()
+            self._ask("create_heads", [], about=head)
+            self._ask("push_head", binds, about=head)
+        kept = self._kept(about=head)
         if kept != head:
             told = "none" if kept is None else f"entry {kept.number} ({kept.sha256[:16]}…)"
             raise LedgerError(f"{self.place} keeps {told}, and {head.number} is no later one")
 
     def read(self) -> Head | None:
         """Return the newest head that is kept, None where there is none yet."""
-        try:
-            rows = self._ask("read_head", [self._model, self._record])
-        except _NoTableError:
-            return None
-        return Head(int(rows[0]["number"]), str(rows[0]["sha256"])) if rows else None
+        return self._kept(about=None)
 
     def close(self) -> None:
         """Close the connection."""
         self._connections.close()
 
-    def _ask(self, name: str, binds: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+    def _kept(self, *, about: Head | None) -> Head | None:
+        try:
+            rows = self._ask("read_head", [self._model, self._record], about=about)
+        except _NoTableError:
+            return None
+        return Head(int(rows[0]["number"]), str(rows[0]["sha256"])) if rows else None
+
+    def _ask(self, name: str, binds: Sequence[Any], *, about: Head | None) -> tuple[dict[str, Any], ...]:
+        """Ask; the query is tagged with the entry that ``about`` is and its run: None before there is a run."""
         from retrain.warehouse.driver import connector
 
         sql = render(load(name), {"heads": self._table})
+        named = {"run": None, "entry": None} if about is None else {"run": about.run, "entry": about.number}
         try:
-            return self._connections.fetch(sql, binds, tag={"head": self._model}).rows
+            return self._connections.fetch(sql, binds, tag={"head": self._model, **named}).rows
         except connector.Error as error:
             if missing_table(error):
                 raise _NoTableError(str(error)) from None
