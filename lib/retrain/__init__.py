@@ -1,3 +1,3 @@
 """retrain: the runbook that runs itself."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
