@@ -37,7 +37,7 @@ def plainly() -> int:
     from retrain import cli, runner
     from retrain.engine import Account, Status
 
-    def execute(source: Path, output: Path, parameters: Any, *, kernel_env: Any, redact: Any, cwd: Path) -> Account:
+    def execute(source: Path, output: Path, parameters: Any, *, kernel_env: Any, cwd: Path, **_: Any) -> Account:
         os.environ.update(kernel_env)  # a standard kernel takes what it is told from its parent's environment
         papermill.execute_notebook(str(source), str(output), parameters, progress_bar=False, cwd=str(cwd))
         return Account(status=Status.COMPLETED, reason="", where=None, cells=())

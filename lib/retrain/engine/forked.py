@@ -63,8 +63,8 @@ def _settle(request: dict[str, Any]) -> None:
     sys.argv = list(request["argv"])
     tempfile.tempdir = None
     random.seed()
-    if (numpy := sys.modules.get("numpy")) is not None:
-        numpy.random.seed()
+    if (generator := sys.modules.get("numpy.random")) is not None:  # not of numpy: to ask for it would import it
+        generator.seed()
     # The inline backend hooks itself into the shell that lives when it is imported: that must be this kernel's.
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib_inline"]:
         del sys.modules[name]

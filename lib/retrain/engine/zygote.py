@@ -41,6 +41,8 @@ RUNBOOK = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "ipykernel.debugger",
+    "pdb",
+    "IPython.core.debugger",
     "IPython.core.completer",
     "IPython.core.history",
     "IPython.core.magics",
