@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -277,11 +278,20 @@ def test_a_parked_run_nobody_comes_back_to_is_abandoned(record: Record) -> None:
     assert kinds(record) == ["opened", "parked", "abandoned", "opened"]
 
 
-def test_the_starter_does_not_approve(record: Record) -> None:
-    """However the name is written."""
+@pytest.mark.parametrize("by", [" Ann", "ANN@vm", "ann@vm", "ann @ vm"])
+def test_the_starter_does_not_approve(record: Record, by: str) -> None:
+    """However the name is written, with a host or without; nothing is written."""
     parked(record)
     with pytest.raises(UsageError, match="somebody else has to approve"):
-        approve(record.chain(APPROVER), "run-1", by=" Ann", body={})
+        approve(record.chain(APPROVER), "run-1", by=by, body={})
+    assert kinds(record) == ["opened", "parked"]
+
+
+@pytest.mark.parametrize("by", ["", "@vm", "anna", "ann.lee", "bob@ann"])
+def test_another_name_is_another_person(record: Record, by: str) -> None:
+    """Control: what only resembles the starter's is let through."""
+    parked(record)
+    assert approve(record.chain(APPROVER), "run-1", by=by, body={}).kind == "approved"
 
 
 def test_only_what_waits_is_approved(record: Record) -> None:
@@ -312,6 +322,41 @@ def test_an_intent_is_settled_by_a_person_as_a_new_entry(record: Record) -> None
         "opened": 1,
     }
     assert other.append("verdict", {}) == entry.number + 1
+
+
+@pytest.mark.parametrize("how", ["lives", "lease lasts", "resumed meanwhile", "settled meanwhile"])
+def test_what_the_run_s_own_process_may_still_tell_is_not_settled_by_a_person(
+    record: Record, dead: Die, how: str
+) -> None:
+    """While its holder lives, here or elsewhere, and where it is taken up or settled at the same moment."""
+    run = opened(record, holder=ELSEWHERE if how == "lease lasts" else None)
+    run.append("intent", {"effect": "swap", "target": "v2"})
+    chain = record.chain()
+    if how.endswith("meanwhile"):
+        dead()
+        settled = partial(resolve, record.chain(), "run-1", intent=2, outcome="applied", by="cat", why="")
+        resumed = partial(resume_run, record.chain(), "run-1", by="ann", body={})
+        chain = interrupted(record, settled if how == "settled meanwhile" else resumed)
+    before = len(kinds(record)) + how.endswith("meanwhile")
+    with pytest.raises(Busy):
+        resolve(chain, "run-1", intent=2, outcome="not_applied", by="bob", why="")
+    assert len(kinds(record)) == before
+
+
+def test_a_run_that_waits_or_whose_process_died_leaves_its_effects_to_a_person(record: Record, dead: Die) -> None:
+    """What others write at the same moment does not matter."""
+    run = opened(record)
+    run.append("intent", {})
+    run.append("intent", {"target": "other"})
+    run.park({}, until=record.clock.at + timedelta(hours=8))
+    resolve(record.chain(), "run-1", intent=2, outcome="applied", by="bob", why="")
+    resume_run(record.chain(), "run-1", by="ann", body={})
+    dead()
+    chain = interrupted(record, lambda: open_run(record.chain(), "run-2", by="cat", body={})[0].append("note", {}))
+    with pytest.raises(Busy):
+        resolve(chain, "run-1", intent=3, outcome="applied", by="bob", why="")  # closed as abandoned at that moment
+    chain = interrupted(record, lambda: join_run(record.chain(None), "run-2", held_by=8).append("note", {}))
+    assert resolve(chain, "run-1", intent=3, outcome="applied", by="bob", why="").number == 11
 
 
 @pytest.mark.parametrize("intent", [0, 1, 2, 3, 4, 99])
@@ -369,26 +414,27 @@ def test_who_opens_beside_a_mere_note_looks_again_and_opens(record: Record) -> N
 
 
 def test_what_was_looked_at_before_a_run_opens_is_what_it_opens_on(record: Record) -> None:
-    """Whatever is written while somebody looks back is looked at too; and what they raise opens and ends nothing."""
+    """Whatever is written while somebody looks back is looked at too; what they saw at last stands in the OPEN."""
     earlier = opened(record, "run-0")
     earlier.append("intent", {})
     earlier.close("unresolved", {})
     chain = record.chain()
     seen: list[int] = []
 
-    def look_back() -> None:
+    def look_back() -> dict[str, int]:
         seen.append(chain.head().number)
         if len(seen) == 1:
             resolve(record.chain(), "run-0", intent=2, outcome="applied", by="b", why="")
+        return {"looked_back_at": seen[-1]}
 
     run, _ = open_run(chain, "run-1", by="ann", body={}, look_back=look_back)
-    assert (seen, run.opened) == ([3, 4], 5)
+    assert (seen, run.opened, chain.entry(5).body["looked_back_at"]) == ([3, 4], 5, 4)
 
 
 def test_who_may_not_open_a_run_does_not_end_the_dead_one_either(record: Record, dead: Die) -> None:
     """It can still be resumed; and while it lives the answer is that it is busy, whatever else there is."""
 
-    def refuse() -> None:
+    def refuse() -> dict[str, int]:
         raise UsageError("an earlier swap is unresolved")
 
     opened(record)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from retrain.ledger.entries import SEALING, STATES, Entry, entry_file
+from retrain.ledger.people import wrong_approval
 from retrain.ledger.reports import Finding
 
 __all__ = ["History", "RunHistory"]
@@ -71,7 +72,7 @@ class History:
             return f"run {entry.run} did not hold the model then"
         if run.state == "parked" and entry.kind not in STATES | {"approved"}:
             return f"run {entry.run} was parked then"
-        return _wrong_approval(run, entry) if entry.kind == "approved" else ""
+        return wrong_approval(run.opening, entry) if entry.kind == "approved" else ""
 
     def _wrong_opening(self, entry: Entry) -> str:
         if entry.run in self.runs:
@@ -92,10 +93,3 @@ class History:
 def _act(entry: Entry) -> tuple[str, str]:
     """Return which act outside an entry is about. As text: a body may hold anything under these names."""
     return str(entry.body.get("effect")), str(entry.body.get("target"))
-
-
-def _wrong_approval(run: RunHistory, entry: Entry) -> str:
-    if run.opening.envelope.signatures.keys() & entry.envelope.signatures.keys():
-        return "the approver's key is the one that opened the run"
-    starter, approver = (str(each.body.get("by", "")).strip().casefold() for each in (run.opening, entry))
-    return "the approver is the one who started the run" if starter == approver else ""

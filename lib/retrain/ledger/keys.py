@@ -29,7 +29,10 @@ from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-
 from retrain.errors import UsageError, nearest
 from retrain.ledger.entries import SIGNED, Entry, sha256
 
-__all__ = ["ROLES", "PinnedKey", "load_pinned", "load_signer", "make_key", "pin", "public_pem", "save_pinned", "trusts"]
+__all__ = [
+    "ROLES", "PinnedKey", "load_pinned", "load_signer", "make_key", "pin", "public_pem", "save_pinned", "trusts",
+    "unfit",
+]  # fmt: skip
 
 ROLES: Final = ("runner", "approver")
 
@@ -127,15 +130,24 @@ def trusts(pinned: Mapping[str, PinnedKey], entry: Entry) -> str:
     """Return why the signature of a signed ``entry`` does not hold by the ``pinned`` keys, or an empty string."""
     envelope = entry.envelope
     (signature,) = envelope.signatures.values()
-    key = pinned.get(signature.keyid)
-    if key is None:
-        return f"signed with a key that is not pinned ({signature.keyid[:16]}…)"
-    if key.role not in SIGNED[entry.kind]:
-        return f"{entry.kind!r} is signed with the key of {key.name}, whose role is {key.role}"
+    wrong = unfit(pinned, signature.keyid, kind=entry.kind)
+    if wrong:
+        return wrong
+    key = pinned[signature.keyid]
     try:
         key.key.verify_signature(signature, envelope.pae())
     except (UnverifiedSignatureError, VerificationError):
         return f"the signature does not hold by the key of {key.name}"
+    return ""
+
+
+def unfit(pinned: Mapping[str, PinnedKey], keyid: str, *, kind: str) -> str:
+    """Return why an entry ``kind`` that is signed with the key ``keyid`` does not hold, or an empty string."""
+    key = pinned.get(keyid)
+    if key is None:
+        return f"signed with a key that is not pinned ({keyid[:16]}…)"
+    if key.role not in SIGNED[kind]:
+        return f"{kind!r} is signed with the key of {key.name}, whose role is {key.role}"
     return ""
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from retrain.errors import UsageError
@@ -19,6 +20,7 @@ from retrain.ledger.canonical import canonical
 from retrain.ledger.chain import POINTER, Chain, Head
 from retrain.ledger.entries import SEALING, SIGNED, STATES, Entry, entry_file, safe_name, sha256
 from retrain.ledger.holders import Holder, Parked, here, still_holds
+from retrain.ledger.people import same_person
 from retrain.ledger.problems import Busy, TakenOver
 from retrain.ledger.store import Store
 
@@ -227,14 +229,21 @@ def approve(chain: Chain, run: str, *, by: str, body: Mapping[str, Any]) -> Entr
     if now is None or now.entry.run != run or now.entry.kind != "parked":
         raise UsageError(f"run {run!r} does not wait for an approval")
     opened = chain.entry(_opened(now.entry))
-    if _same_person(opened.body["by"], by):
-        raise UsageError(f"{by} started run {run}, so somebody else has to approve it")
+    if same_person(str(opened.body["by"]), by):
+        raise UsageError(
+            f"{opened.body['by']} started run {run}, and {by} may be the same person: somebody else has to approve it"
+        )
     return chain.append("approved", run=run, body={**body, "by": by, "opened": opened.number}, guard=_still_parked)
 
 
 def resolve(chain: Chain, run: str, *, intent: int, outcome: str, by: str, why: str) -> Entry:
-    """Sign how a person found the effect of entry ``intent`` to have ended: who looked, and why they say so."""
+    """Sign how a person found the effect of entry ``intent`` to have ended: who looked, and why they say so.
+
+    Raises Busy while the run's process lives, since that looks for itself, and UsageError where there is no such
+    intent.
+    """
     opened = opening_of(chain, run)
+    _refuse_living(chain, run)
     entry = chain.entry(intent) if opened.number < intent <= chain.head().number else opened
     if entry.run != run or entry.kind != "intent":
         raise UsageError(f"entry {intent} is not an intent of run {run}")
@@ -247,7 +256,17 @@ def resolve(chain: Chain, run: str, *, intent: int, outcome: str, by: str, why: 
         "why": why,
         "opened": opened.number,
     }
-    return chain.append("resolved", run=run, body=fields, guard=lambda _: None)
+    return chain.append("resolved", run=run, body=fields, guard=partial(_still_left, run))
+
+
+def _refuse_living(chain: Chain, run: str) -> None:
+    """Raise while the process that holds ``run`` lives: what it sees itself could tell otherwise."""
+    now = state(chain)
+    if now is None or not now.open or now.entry.run != run or now.entry.kind == "parked":
+        return
+    held = still_holds(*now, now=chain.now())
+    if held:
+        raise Busy(f"run {run} still goes on ({held}) and looks for itself what became of it. Nothing was written.")
 
 
 def _abandon_dead(chain: Chain, *, next_run: str, by: str, look_back: Callable[[], None]) -> str | None:
@@ -300,10 +319,12 @@ def _nobody_else(_: list[Entry]) -> None:
     raise _Overtaken
 
 
+def _still_left(run: str, fresh: list[Entry]) -> None:
+    """What others write does not matter; what is written of this run may tell how the effect ended."""
+    if any(entry.run == run for entry in fresh):
+        raise Busy(f"run {run} was taken up or settled by another process at the same moment. Nothing was written.")
+
+
 def _still_parked(fresh: list[Entry]) -> None:
     if any(entry.kind in STATES for entry in fresh):
         raise Busy("the run no longer waits for an approval: another process has taken it up. Nothing was written.")
-
-
-def _same_person(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()
