@@ -1,8 +1,10 @@
 """What the record costs: ``python tests/benchmarks/bench_ledger.py [--quick] [--runs N]``.
 
-Finding the head, opening a run and one append at 10 and at 100,000 entries, taken in turns, A B A B …; in a folder, and
-on an S3 API on loopback (where only the objects that are asked for exist: the hint, and the newest two entries). Then
-the verification of N runs of twelve entries and ten files, which is linear, so a quarter of them is timed as well.
+Finding the head, opening a run, opening one as ``retrain run`` does (with its head outside, its provenance and the look
+back for an unresolved swap) and one append at 10 and at 100,000 entries, taken in turns, A B A B …; in a folder, and on
+an S3 API on loopback. Of the entries only the newest run's are real: what is read beyond would not be an entry, and on
+S3 not be there. Then the verification of N runs of twelve entries and ten files, which is linear, so a quarter of them
+is timed as well.
 """
 
 from __future__ import annotations
@@ -29,17 +31,24 @@ from retrain.ledger import (
     Store,
     encode,
     entry_file,
+    load_signer,
+    make_key,
     open_run,
     open_store,
     pin,
     public_pem,
+    save_pinned,
     sha256,
     verify,
 )
 from retrain.ledger.chain import HINT
 from retrain.ledger.entries import GENESIS
+from retrain.record import supervision
+from retrain.record.history import LOOKED_BACK
+from retrain.settings import Settings, load
 
 MODEL = "delays"
+_SUPERVISED = "open a run as `retrain run` does"
 AT = datetime(2026, 11, 23, tzinfo=UTC)
 VERDICT = {
     "section": "evaluation_gate",
@@ -75,7 +84,7 @@ def entry(number: int, previous: str, kind: str, run: str, body: Mapping[str, An
 
 def newest_run(store: Store, entries: int) -> None:
     """Write the last two entries of a chain, a run that opened and closed, and the hint beside them."""
-    opened = entry(entries - 1, GENESIS, "opened", "run-0", {"by": "ann"})
+    opened = entry(entries - 1, GENESIS, "opened", "run-0", {"by": "ann", LOOKED_BACK: entries - 2})
     closed = entry(entries, sha256(opened), "closed", "run-0", {"files": {}, "opened": entries - 1})
     store.create(entry_file(entries - 1), opened)
     store.create(entry_file(entries), closed)
@@ -97,6 +106,24 @@ def long_chain(root: Path, entries: int) -> Store:
     return store
 
 
+def settings_of(url: str, folder: Path) -> Settings:
+    """Return the settings of an environment without a sandbox whose record is at ``url``; keys and head in a folder."""
+    key = folder / "runner.pem"
+    make_key(key)
+    save_pinned(folder / "pinned.json", [pin(public_pem(load_signer(key)), role="runner", name="the runner")])
+    values = {
+        "model": MODEL,
+        "service.base_url": "http://127.0.0.1:9",
+        "warehouse.database": "D",
+        "warehouse.schema": "S",
+        "records.url": url,
+        "records.signing_key": str(key),
+        "records.pinned_keys": str(folder / "pinned.json"),
+        "records.heads": f"[{folder / 'heads'}]",
+    }
+    return load("production", assignments=[f"{name}={value}" for name, value in values.items()])
+
+
 def timed(act: Callable[[], object]) -> float:
     """Return milliseconds."""
     started = time.perf_counter()
@@ -105,13 +132,16 @@ def timed(act: Callable[[], object]) -> float:
 
 
 def compare_sizes(stores: Mapping[int, Store], rounds: int, *, where: str) -> Iterator[Row]:
-    """Yield finding the head, opening a run and one append on the longest chain, held against the shortest."""
+    """Yield finding the head, opening a run, both ways, and one append on the longest chain, against the shortest."""
     figures: dict[tuple[str, int], list[float]] = {}
-    for turn in range(rounds):
-        for size, store in stores.items():
-            one_round(figures, store, size, f"run-{turn + 1}")
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {size: settings_of(store.place, Path(folder, str(size))) for size, store in stores.items()}
+        for turn in range(rounds):
+            for size, store in stores.items():
+                one_round(figures, store, size, f"run-{turn + 1}")
+                one_supervised(figures, settings[size], size)
     low, high = min(stores), max(stores)
-    for act in ("find the head", "open a run", "append one entry"):
+    for act in ("find the head", "open a run", _SUPERVISED, "append one entry"):
         what, against = f"{act}, {high:,} entries in {where}", f"the same, {low:,} entries"
         yield Row(what, against, figures[act, high], figures[act, low], unit="ms", at_least=0.5)
 
@@ -126,6 +156,14 @@ def one_round(figures: dict[tuple[str, int], list[float]], store: Store, size: i
     )
     figures.setdefault(("append one entry", size), []).append(timed(lambda: opened[0].append("verdict", VERDICT)))
     opened[0].close("deployed", {}, files={})
+
+
+def one_supervised(figures: dict[tuple[str, int], list[float]], settings: Settings, size: int) -> None:
+    """Open a run with all that goes with it, and close it as one that found nothing to do."""
+    opened: list[supervision.Supervised] = []
+    took = timed(lambda: opened.append(supervision.open_run(settings, {"reason": "scheduled check"})))
+    figures.setdefault((_SUPERVISED, size), []).append(took)
+    opened[0].close("no_action")
 
 
 def in_a_folder(rounds: int) -> list[Row]:

@@ -101,10 +101,10 @@ class Run:
         self.run = run
         self.opened = opened
         self.held_by = held_by
-        self._seen = held_by
-
         self.newest = held_by
         """The number of the newest entry that this process wrote, or of that under which it writes."""
+        self._seen = held_by
+
     def append(self, kind: str, body: Mapping[str, Any]) -> int:
         """Append an entry of the run and return its number; durable when it returns.
 
@@ -161,22 +161,22 @@ def open_run(
     by: str,
     body: Mapping[str, Any],
     holder: Holder | None = None,
-    look_back: Callable[[], None] = lambda: None,
+    look_back: Callable[[], Mapping[str, Any]] = dict,
 ) -> tuple[Run, str | None]:
     """Open ``run`` and return it, with the run that was closed as ABANDONED on the way, if one was.
 
     ``holder`` is the process that holds the model, this one if None. ``look_back`` looks at what the record says once
-    nobody holds the model, and raises if no run may open on that: nobody writes between its look and what is written
-    here. Raises Busy where another run holds the model, and UsageError where the record holds a run of this id
-    already: asked for by its pointer, so at the same cost always.
+    nobody holds the model, and raises if no run may open on that, or returns what OPEN is to say of it: nobody writes
+    between its look and what is written here. Raises Busy where another run holds the model, and UsageError where the
+    record holds a run of this id already: asked for by its pointer, so at the same cost always.
     """
     abandoned = None
     while True:
         _refuse_known(chain, run)
         try:
-            left = _abandon_dead(chain, next_run=run, by=by, look_back=look_back)
+            left, seen = _abandon_dead(chain, next_run=run, by=by, look_back=look_back)
             abandoned = left or abandoned
-            fields = {**body, "by": by, "holder": (holder or here()).model_dump(mode="json")}
+            fields = {**body, **seen, "by": by, "holder": (holder or here()).model_dump(mode="json")}
             opened = chain.append("opened", run=run, body=fields, guard=_nobody_else).number
         except _Overtaken:
             continue
@@ -269,23 +269,28 @@ def _refuse_living(chain: Chain, run: str) -> None:
         raise Busy(f"run {run} still goes on ({held}) and looks for itself what became of it. Nothing was written.")
 
 
-def _abandon_dead(chain: Chain, *, next_run: str, by: str, look_back: Callable[[], None]) -> str | None:
-    """Close the open run if its holder is dead, and return its id; Busy if it lives; None if nothing is open."""
+def _abandon_dead(
+    chain: Chain, *, next_run: str, by: str, look_back: Callable[[], Mapping[str, Any]]
+) -> tuple[str | None, Mapping[str, Any]]:
+    """Close the open run if its holder is dead; return its id, None if nothing is open, and what ``look_back`` says.
+
+    Raises Busy if the holder lives.
+    """
     seen, now = chain.head(), state(chain)
     held = still_holds(*now, now=chain.now()) if now is not None and now.open else ""
     if now is not None and held:
         raise Busy(f"run {now.entry.run} holds {chain.model}: {held}")
-    look_back()
+    told = look_back()
     if chain.head() != seen:
         raise _Overtaken  # what was looked at is not what would be written after
     if now is None or not now.open:
-        return None
+        return None, told
     run = now.entry.run
     opened = _opened(now.entry)
     _point(chain, run, opened)
     fields = {"by": by, "next_run": next_run, "opened": opened, "files": run_files(chain.store, run)}
     chain.append("abandoned", run=run, body=fields, guard=_nobody_else)
-    return run
+    return run, told
 
 
 def _refuse_known(chain: Chain, run: str) -> None:

@@ -15,9 +15,14 @@ from retrain.ledger.chain import Chain
 from retrain.record import records
 from retrain.record.records import RunFolder
 
-__all__ = ["failed_runs_in_a_row", "incidents", "last_trained_at", "triggers_judged", "unresolved_swap"]
+__all__ = [
+    "LOOKED_BACK", "failed_runs_in_a_row", "incidents", "last_trained_at", "triggers_judged", "unresolved_swap",
+]  # fmt: skip
 
 _TOGGLES = ("swap", "rollback")
+
+LOOKED_BACK = "looked_back_at"
+"""In an OPEN: the newest entry when the record was searched for an unresolved swap of this world and held none."""
 
 
 def last_trained_at(root: str | Path, run: RunFolder, *, promoted: datetime | None) -> datetime | None:
@@ -50,20 +55,26 @@ def incidents(root: str | Path, run: RunFolder) -> Iterator[str]:
 def unresolved_swap(chain: Chain, *, world: str | None) -> tuple[RunFolder, str] | None:
     """Return the newest run whose swap or roll back is still unresolved, and which of the two it is, or None.
 
-    Such an act may still happen, and the next one would then be undone by it. Looks back to the newest run that
-    swapped and saw it, since that one could not begin before everything earlier was settled.
+    Such an act may still happen, and the next one would then be undone by it. Looks back to the newest run of this
+    world whose OPEN says that it was looked back before it (``LOOKED_BACK``), or that swapped and saw it: that one
+    could not begin before everything earlier was settled, and who has ended sends nothing more. So it costs the same in
+    a record of any length, save where runs of before that mark, or of other worlds of a sandbox, lie in between.
     """
     for folder in records.of_chain(chain):
+        if folder.opened.get("world") != world:
+            continue
         closed = folder.closed if folder.seal is not None else None
         idle = closed is not None and closed.get("effects") == closed.get("unsettled") == []
-        if idle or folder.opened.get("world") != world:
-            continue
-        for entry in folder.unresolved():
+        for entry in () if idle else folder.unresolved():
             if entry.body.get("effect") in _TOGGLES:
                 return folder, str(entry.body["effect"])
-        if any(effect.effect in _TOGGLES and effect.sent for effect in folder.effects()):
+        if LOOKED_BACK in folder.opened or (not idle and _swapped(folder)):
             return None
     return None
+
+
+def _swapped(folder: RunFolder) -> bool:
+    return any(effect.effect in _TOGGLES and effect.sent for effect in folder.effects())
 
 
 def triggers_judged(run: RunFolder, *, since: datetime | None) -> Iterator[tuple[str, Mapping[str, Any]]]:

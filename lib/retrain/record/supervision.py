@@ -195,11 +195,15 @@ def open_run(
     return supervised
 
 
-def _refuse_unresolved(chain: Chain, settings: Settings) -> None:
-    """Raise if an earlier swap may still happen; a run that still goes on is not asked: it holds the model anyway."""
+def _refuse_unresolved(chain: Chain, settings: Settings) -> dict[str, int]:
+    """Raise if an earlier swap may still happen; else return for the OPEN up to where that was looked for.
+
+    A run that still goes on is not asked: it holds the model anyway.
+    """
     now = state(chain)
     if now is not None and now.open and still_holds(*now, now=chain.now()):
-        return
+        return {}
+    looked = chain.head().number
     found = history.unresolved_swap(chain, world=settings.world)
     if found is not None:
         run, effect = found[0].run_id, found[1]
@@ -208,6 +212,7 @@ def _refuse_unresolved(chain: Chain, settings: Settings) -> None:
             f" `retrain run --resume {run}` if that run was cut short, or `retrain resolve {run} --effect {effect}"
             " --outcome applied|not_applied --by NAME --why TEXT`. Nothing was opened, nothing sent."
         )
+    return {history.LOOKED_BACK: looked}
 
 
 def resume(folder: RunFolder, *, holder: Holder | None = None, warn: Warn = lambda _: None) -> Supervised:
