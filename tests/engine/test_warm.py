@@ -299,6 +299,18 @@ def test_the_zygote_is_safe_to_fork(say: Callable[..., str]) -> None:
     assert sum(link.startswith("socket:") for link in links) == 1, links
 
 
+def test_no_import_starts_a_thread_not_even_for_a_moment() -> None:
+    """One that has ended by the time it is looked for has held locks all the same, and on a busy machine it has not."""
+    code = (
+        "import threading\nstarted, start = [], threading.Thread.start\n"
+        "threading.Thread.start = lambda thread: (started.append(thread.name), start(thread))[1]\n"
+        "from retrain.engine.zygote import LATER, RUNBOOK, STACK, preload\n"
+        "preload(RUNBOOK + LATER + STACK)\nprint(started)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert told.stdout == "[]\n"
+
+
 def test_a_killed_zygote_takes_its_kernel_along_and_is_replaced(write: Write, tmp_path: Path) -> None:
     """The running notebook is told its kernel died; the next one runs, warm again."""
     kill = "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)"
