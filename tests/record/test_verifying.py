@@ -89,3 +89,26 @@ def test_a_record_whose_every_model_is_gone_is_tampered_where_a_head_says_that_t
     assert "deleted" in next(iter(found.values())).findings[0].problem
     bare = verifying.reports(tmp_path / "records", model=None, keys=keys, head=None)
     assert verifying.worst(bare) == ("empty", 5)
+
+
+@pytest.mark.parametrize("model", [None, MODEL])
+def test_a_record_whose_whole_folder_is_gone_is_tampered_where_a_head_says_that_there_was_one(
+    copied: Path, tmp_path: Path, model: str | None
+) -> None:
+    """Who takes the folder with it hides no more; without a head nothing tells it from a slip of the pen."""
+    named = () if model is None else ("--model", model)
+    shutil.rmtree(tmp_path / "records")
+    code, told = verify(tmp_path, "--records", str(tmp_path / "records"), "--head", head(tmp_path), *named)
+    assert (code, told["status"]) == (1, "tampered")
+    (finding,) = told["findings"]
+    assert finding["problem"].startswith(f"nothing is left in {tmp_path / 'records'}")
+    assert "deleted: entries/00000001.json to " in finding["problem"]
+    code, told = verify(tmp_path, "--records", str(tmp_path / "records"), *named)
+    assert code == 2
+    assert not (tmp_path / "records").exists(), "a look makes no folder"
+
+
+def test_a_file_in_place_of_the_records_is_usage_with_a_head_too(copied: Path, tmp_path: Path) -> None:
+    """It is there, and it is no record: that is a mistake in the path."""
+    with pytest.raises(UsageError, match="there is no folder"):
+        verifying.reports(tmp_path / "pinned.json", model=None, keys=tmp_path / "pinned.json", head=head(tmp_path))

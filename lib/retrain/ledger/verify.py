@@ -209,8 +209,9 @@ class _Verification:
                 "unanchored", entry_file(newest), "no head outside was given: what followed may have been deleted"
             )
         elif head.number > newest:
-            gone = span(newest + 1, head.number)
-            self._find("tampered", entry_file(newest + 1), f"deleted: {gone} (the head outside is entry {head.number})")
+            gone = f"deleted: {span(newest + 1, head.number)} (the head outside is entry {head.number})"
+            left = "" if newest else f"nothing is left in {self.store.place}: "
+            self._find("tampered", entry_file(newest + 1), left + gone)
         elif head.number and self.digests.get(head.number) != head.sha256:
             self._find("tampered", entry_file(head.number), "not the one whose SHA-256 is kept outside: replaced")
         elif head.number < sealed:

@@ -23,10 +23,11 @@ def reports(root: str | Path, *, model: str | None, keys: Path, head: str | Head
     """Verify the record of ``model`` below ``root``, or of every model there; return a report for each.
 
     ``root`` may also be the folder of one model. ``head`` is a file, a head in JSON, or a place that keeps heads.
-    Raises UsageError where nothing can be verified: no keys, no such folder or model, no head to be read.
+    Raises UsageError where nothing can be verified: no keys, no such folder or model, no head to be read. With a head
+    a folder that is not there is no mistake in writing it, but a record that is gone.
     """
     pinned = load_pinned(keys)
-    found = _records(root, model)
+    found = _records(root, model, gone=head is not None)
     if len(found) > 1 and head is not None:
         raise UsageError(f"a head is that of one model, and there are {', '.join(found)}: say --model")
     kept = _head(head)
@@ -41,7 +42,9 @@ def worst(found: dict[str, Report]) -> tuple[str, int]:
     return status, EXIT_CODES[status]
 
 
-def _records(root: str | Path, model: str | None) -> dict[str, Store]:
+def _records(root: str | Path, model: str | None, *, gone: bool) -> dict[str, Store]:
+    if isinstance(root, Path) and not root.exists() and gone:
+        return {}
     if isinstance(root, Path) and not root.is_dir():
         raise UsageError(f"there is no folder {root}")
     store = open_store(root)
