@@ -210,6 +210,7 @@ def test_the_smoke_test_after_the_swap_keeps_the_evidence_of_slots_and_rows() ->
     told = said["smoke_again"]["facts"]
     assert sent == [None]
     assert said["smoke_again"]["policy"] == run.settings.staging_smoke_tests.model_dump(mode="json")
+    assert told["edition"] == smoke_rules.EDITION, "else the rules of an earlier release would judge it"
     assert [each["source"] for each in told["evidence"]["predictions"]] == ["service", "warehouse"]
     assert len(told["evidence"]["slots"]) == 1
     assert blue_green_deployment.smoke_test_again(run, rows, Effect(effect="swap")) is None

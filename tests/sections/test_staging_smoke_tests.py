@@ -7,6 +7,7 @@ import pytest
 from retrain.checks import Status
 from retrain.facts import Slots
 from retrain.sections.staging_smoke_tests import (
+    EDITION,
     Facts,
     Policy,
     after_swap,
@@ -29,6 +30,8 @@ def smoke(**changed):
         "answered_by": "standby",
         "scores": SCORES,
         "latencies_seconds": (0.02,) * 100,
+        "again": changed.get("scores", SCORES)[:100],
+        "edition": EDITION,
     }
     return Facts(**(plain | changed))
 
@@ -59,6 +62,7 @@ def test_a_hundred_good_answers_are_staged():
         "Scores valid",
         "Scores vary",
         "Latency p99",
+        "Answers follow the rows",
         "Candidate is in standby",
     ]
 
@@ -107,6 +111,52 @@ def test_a_constant_answer_is_no_pass():
     assert check("Scores vary", smoke(scores=(0.5,) * 100)).status is Status.INCONCLUSIVE
     assert outcome(smoke(scores=(0.5,) * 100)) == "smoke_failed"
     assert outcome(smoke(scores=(0.5,), latencies_seconds=(0.1,)), Policy(sample_predictions=1)) == "staged"
+
+
+def lasting(one, of=100):
+    """So many rows with one score, and the rest with scores of their own."""
+    return (0.5,) * one + tuple(place / 1000 for place in range(of - one))
+
+
+@pytest.mark.parametrize(
+    ("one", "share", "said"), [(1, "1 %", False), (90, "90 %", False), (91, "91 %", True), (99, "99 %", True)]
+)
+def test_a_nearly_constant_answer_is_said(one, share, said):
+    """The most frequent score is named with its share; more than nine rows of ten are a deviation, and no more.
+
+    A tree gives every row of a leaf the same score, and with rare positives one leaf may hold nearly all of them.
+    """
+    verdict = decide(smoke(scores=lasting(one)), Policy())
+    assert verdict.outcome == "staged"
+    assert f"is that of {share}" in next(each for each in verdict.checks if each.name == "Scores vary").reason
+    expected = f"the smoke tests: {one} of 100 rows got one score, 0.5: that different rows get different scores"
+    assert [told.startswith(expected) for told in verdict.deviations] == [True] * said
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [(100, ""), (99, "99 sample predictions"), (3, "3 sample predictions"), (1, "1 sample prediction")],
+)
+def test_fewer_sample_predictions_than_the_runbooks_are_a_deviation(sent, said):
+    """Whatever the parameters ask for, the verdict says that the runbook asks for 100."""
+    facts = smoke(scores=SCORES[:sent], latencies_seconds=(0.02,) * sent)
+    verdict = decide(facts, Policy(sample_predictions=sent))
+    assert verdict.outcome == "staged"
+    told = [each for each in verdict.deviations if "the runbook asks for" in each]
+    assert told == ([f"the smoke tests: {said}, and the runbook asks for 100"] if said else [])
+    proven = smoke(scores=lasting(1, 299), latencies_seconds=(0.02,) * 299)
+    assert decide(proven, Policy(sample_predictions=sent, prove_p99=True)).deviations == ()
+
+
+@pytest.mark.parametrize(
+    ("again", "rows", "said"), [(None, 0, "no row was"), (SCORES[:1], 1, "one row alone was"), (SCORES[:2], 2, None)]
+)
+def test_an_order_that_was_not_looked_at_is_a_deviation(again, rows, said):
+    """Without two rows in one batch nothing shows that answers follow the rows."""
+    verdict = decide(smoke(again=again), Policy(batch_rows=rows))
+    assert verdict.outcome == "staged"
+    expected = f"the smoke tests: {said} asked again in one batch, so nothing shows that answers follow the rows"
+    assert verdict.deviations == ((expected,) if said else ())
 
 
 @pytest.mark.parametrize(
@@ -216,11 +266,13 @@ def test_a_row_asked_again_gets_its_score(again, expected):
 
 
 def test_facts_that_were_not_asked_again_have_no_such_check():
-    """Records of release 0.1.0 replay with the checks that they had."""
-    assert smoke().again is None
-    assert [each.name for each in decide(smoke(), Policy()).checks] == [
-        each.name for each in decide(smoke(again=SCORES), Policy()).checks if each.name != "Answers follow the rows"
+    """Records of release 0.1.0 replay with the checks that they had, in their words."""
+    old = decide(smoke(again=None, edition=1, scores=(0.5,) * 99 + (0.6,)), Policy())
+    assert [each.name for each in old.checks] == [
+        each.name for each in decide(smoke(), Policy()).checks if each.name != "Answers follow the rows"
     ]
+    assert old.checks[2].reason == "2 different scores among 100"
+    assert (old.outcome, old.deviations) == ("staged", ())
 
 
 def test_p99_is_the_nearest_rank():

@@ -7,6 +7,7 @@ first. A service whose answers do not follow its rows, or are those of other row
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Literal
 
 from pydantic import Field
@@ -16,12 +17,24 @@ from retrain.facts import Slots
 from retrain.judgement.words import counted, listed, shown
 from retrain.statistics.intervals import requests_to_prove, slow_share_upper
 
-__all__ = ["Facts", "Policy", "after_swap", "decide", "in_words", "p99", "p99_of", "predictions_to_send"]
+__all__ = ["EDITION", "Facts", "Policy", "after_swap", "decide", "in_words", "p99", "p99_of", "predictions_to_send"]
 
 SECTION = "staging_smoke_tests"
 ANSWERED, VALID, VARY = "Predictions answered", "Scores valid", "Scores vary"
 FOLLOW = "Answers follow the rows"
 LATENCY, STANDBY, ACTIVE = "Latency p99", "Candidate is in standby", "Candidate is active"
+
+EDITION = 2
+"""The edition of these rules, told with the facts that are gathered for them.
+
+1 was release 0.1.0. Since 2 the most frequent score is named, and what a test of less than the runbook's leaves open.
+"""
+
+_RUNBOOK_PREDICTIONS = 100
+
+_NEARLY_ALL = 0.9
+"""A larger share of one score is said. It closes nothing: a tree gives all rows of a leaf one score, and where
+positives are rare one leaf may well hold 99 rows of 100."""
 
 _NAMED = 5
 _SLOW_SHARE = 0.01
@@ -36,6 +49,7 @@ class Facts(Model):
     ``client_p99_seconds`` is what the client itself adds to a latency, at most: the same against an echo on loopback.
     ``answered_by`` is the slot that the service says answered, or None where it does not tell. ``again`` are the scores
     of the first rows asked once more in one batch, in the order of ``scores``; None where that was not done.
+    Facts of an earlier ``edition`` are judged by the rules that they were gathered for.
     """
 
     gate: str | None = None
@@ -48,6 +62,7 @@ class Facts(Model):
     invalid: tuple[str, ...] = ()
     timeouts: int = 0
     again: tuple[Figure, ...] | None = None
+    edition: Literal[1, 2] = 1
     evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
@@ -118,9 +133,10 @@ def _not_ready(facts: Facts) -> Verdict:
 
 
 def _verdict(checks: tuple[Check, ...], facts: Facts, policy: Policy) -> Verdict:
-    unseen, deviations = _unseen(facts), []
-    if unseen:
-        deviations.append(f"the smoke tests: {unseen}")
+    unseen = _unseen(facts)
+    deviations = [unseen] if unseen else []
+    if facts.edition > 1:
+        deviations += _less(facts, policy)
     excused = {STANDBY, ACTIVE} if unseen and policy.minimum_observation == "response" else set()
     closed = [c for c in checks if c.status is not Status.PASS and not (c.status is _OPEN and c.name in excused)]
     outcome = "smoke_failed" if closed else "staged"
@@ -132,8 +148,29 @@ def _verdict(checks: tuple[Check, ...], facts: Facts, policy: Policy) -> Verdict
         checks=checks,
         sentence=f"{word}: {told}.",
         flip=_flip(closed, facts, policy),
-        deviations=tuple(deviations),
+        deviations=tuple(f"the smoke tests: {told}" for told in deviations),
     )
+
+
+def _less(facts: Facts, policy: Policy) -> list[str]:
+    """Say what was tested less than the runbook asks, or shows less than it seems to."""
+    found, sent, again = [], predictions_to_send(policy), len(facts.again or ())
+    if sent < _RUNBOOK_PREDICTIONS:
+        found.append(f"{counted(sent, 'sample prediction')}, and the runbook asks for {_RUNBOOK_PREDICTIONS}")
+    if again < 2:
+        rows = "one row alone was" if again else "no row was"
+        found.append(f"{rows} asked again in one batch, so nothing shows that answers follow the rows")
+    scores = _scores(facts)
+    score, rows_of_it = _most_frequent(scores)
+    if exact(_NEARLY_ALL) * len(scores) < rows_of_it < len(scores):  # all of them are a check's affair
+        told = f"{shown(rows_of_it)} of {shown(len(scores))} rows got one score, {shown(score)}"
+        found.append(f"{told}: that different rows get different scores is hardly shown")
+    return found
+
+
+def _most_frequent(scores: list[float]) -> tuple[float, int]:
+    """Return the most frequent score and how many rows got it; of several the first."""
+    return Counter(scores).most_common(1)[0] if scores else (0.0, 0)
 
 
 _OPEN = Status.INCONCLUSIVE
@@ -213,6 +250,9 @@ def _vary(facts: Facts, policy: Policy) -> Check | None:
     if len(scores) < 2:
         return inconclusive(VARY, wanted, f"{counted(len(scores), 'score')} cannot differ", evidence=evidence)
     reason = f"{counted(different, 'different score')} among {shown(len(scores))}"
+    if facts.edition > 1:
+        score, rows = _most_frequent(scores)
+        reason += f"; the most frequent, {shown(score)}, is that of {shown(round(100 * rows / len(scores), 1))} %"
     if different == 1:
         reason = f"every answer was {shown(scores[0])}: a constant says nothing about the rows"
     status = Status.PASS if different > 1 else Status.INCONCLUSIVE

@@ -103,6 +103,7 @@ def facts(
         invalid=smoke.invalid,
         timeouts=smoke.timeouts,
         again=again.value,
+        edition=rules.EDITION,
         evidence={
             "predictions": (smoke.evidence, *rows.evidence),
             "again": again.evidence,
