@@ -89,6 +89,7 @@ def test_an_exact_drop_on_a_two_decimal_grid_never_trips(hundredths):
         {"f1": 1.2},
         {"f1": -0.1},
         {"baseline_f1": 88.0},
+        {"baseline_f1": 1.0000000000000002e22},
     ],
 )
 def test_an_f1_that_cannot_be_judged_is_inconclusive(changed):

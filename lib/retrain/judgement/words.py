@@ -12,6 +12,8 @@ from retrain.checks import Check, Evidence, Relation, Status, compare, exact, in
 __all__ = ["at", "counted", "judge", "listed", "share_problem", "shown"]
 
 _PLACES = Decimal("0.000001")
+_WHOLE = Decimal(10) ** 15
+"""From here on a float has no decimals left to show."""
 
 
 def shown(value: float | int | Decimal) -> str:
@@ -19,7 +21,7 @@ def shown(value: float | int | Decimal) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "−∞" if value < 0 else "not a number"
     number = exact(value)
-    if number == number.to_integral_value():
+    if number == number.to_integral_value() or abs(number) >= _WHOLE:
         text = f"{number.to_integral_value():,f}"
     else:
         rounded = number.quantize(_PLACES) if abs(number) >= _PLACES else number
