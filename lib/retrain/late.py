@@ -2,7 +2,8 @@
 
 The Snowflake connector imports pandas and Arrow for results that are asked for as data frames, papermill imports Arrow
 and an SDK for notebooks on HDFS and S3. Each takes longer than the library itself. With ``put_off`` they are imported
-when such a corner is reached, and nothing else changes.
+when such a corner is reached, and nothing else changes. With ``left_out`` the library that is imported does without, as
+it does where they are not installed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-__all__ = ["put_off"]
+__all__ = ["left_out", "put_off"]
 
 _one_at_a_time = threading.RLock()
 
@@ -40,6 +41,20 @@ def put_off(modules: Mapping[str, Sequence[str]]) -> Iterator[None]:
                 stand_in.end()
                 if sys.modules.get(name) is stand_in:  # whoever imports it from here on gets the real one
                     del sys.modules[name]
+
+
+@contextmanager
+def left_out(modules: Sequence[str]) -> Iterator[None]:
+    """For the time of the block, importing one of ``modules`` raises ImportError, unless it is imported already."""
+    with _one_at_a_time:
+        wanted = [name for name in modules if name not in sys.modules]
+        sys.modules.update(dict.fromkeys(wanted))  # type: ignore[arg-type] # None is how an import is refused
+        try:
+            yield
+        finally:
+            for name in wanted:
+                if sys.modules.get(name) is None:
+                    sys.modules.pop(name, None)
 
 
 class _StandIn(ModuleType):

@@ -186,7 +186,9 @@ def _of_warehouse(settings: Settings, variables: Mapping[str, str]) -> Named:
     if settings.sandbox is not None and chosen is None:
         yield "sandbox_warehouse_password", str(sandbox.connect_arguments(settings).get("password") or "")
         return
-    folder = _connector_folder(variables)
+    from retrain.warehouse.places import connector_folder
+
+    folder = connector_folder(variables)
     config = _toml(folder / "config.toml")
     told = variables.get("SNOWFLAKE_CONNECTIONS")
     known = (
@@ -198,16 +200,6 @@ def _of_warehouse(settings: Settings, variables: Mapping[str, str]) -> Named:
     block = known.get(chosen or default)
     if isinstance(block, Mapping):
         yield from _of_block(f"connections.{chosen or default}", block)
-
-
-def _connector_folder(variables: Mapping[str, str]) -> Path:
-    """Return where the connector looks: $SNOWFLAKE_HOME or ~/.snowflake if it is there, else the platform's folder."""
-    named = Path(variables.get("SNOWFLAKE_HOME", "~/.snowflake/")).expanduser()
-    if named.exists():
-        return named
-    from platformdirs import PlatformDirs
-
-    return PlatformDirs(appname="snowflake", appauthor=False).user_config_path
 
 
 def _toml(path: Path) -> dict[str, Any]:

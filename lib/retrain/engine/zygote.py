@@ -51,13 +51,14 @@ RUNBOOK = (
     "retrain.warehouse.driver",
     "retrain.steps.when_to_retrain",
     "croniter",
-    "matplotlib.figure",
-    "matplotlib.backends.backend_agg",
 )
 """What a kernel and the first of the runbook's notebooks need. No kernel is forked before: it would import the same."""
 
-LATER = ("retrain.acts", "retrain.service.client")
-"""What the runbook's notebooks need where something is to be done."""
+LATER = ("matplotlib.figure", "matplotlib.backends.backend_agg", "retrain.acts", "retrain.service.client")
+"""What the runbook's other notebooks need. The first imports matplotlib itself, while it waits for the warehouse."""
+
+_FIRST_MILLISECONDS = 400
+"""What is needed later is imported after so long without a request: the first kernel has the processors until then."""
 
 STACK = (
     "pandas",
@@ -86,8 +87,8 @@ class _Zygote:
         After an import that fails, or starts a thread, nothing more is imported and no kernel is forked: whoever asks
         is told so, and starts one the standard way. The kernels that live go on.
         """
-        for name in modules:
-            if not self.answer(0):
+        for position, name in enumerate(modules):
+            if not self.answer(0 if position else _FIRST_MILLISECONDS):
                 return False
             try:
                 preload((name,))

@@ -24,10 +24,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
-from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined]  # their public home
 
 from retrain.errors import UsageError, nearest
+from retrain.late import left_out
 from retrain.ledger.entries import SIGNED, Entry, sha256
+
+with left_out(("boto3", "botocore")):  # for keys in AWS, which are not used here: a tenth of a second
+    from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined]  # their public home
 
 __all__ = [
     "ROLES", "PinnedKey", "load_pinned", "load_signer", "make_key", "pin", "public_pem", "save_pinned", "trusts",
