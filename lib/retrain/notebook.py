@@ -165,7 +165,8 @@ class Run:
             glue(name, value)
         display(Markdown(tables.verdict(verdict, _leads_to(self, verdict))))
         if self.section == runbook.LAST:
-            self.joined.end(verdict.outcome)
+            for warning in self.joined.end(verdict.outcome):
+                show(warning)
         return verdict
 
 

@@ -16,7 +16,7 @@ from retrain.errors import RetrainError, UsageError
 from retrain.facts import Effect
 from retrain.ledger import Busy, LedgerError, TakenOver, resolve
 from retrain.record import briefs, decision, joining, records, signing, supervision, verifying
-from retrain.record.anchors import sinks
+from retrain.record.anchors import Anchors, sinks
 from retrain.record.opening import records_root
 from retrain.record.supervision import UnresolvedBefore
 from retrain.settings import Settings
@@ -175,10 +175,22 @@ def test_a_head_that_cannot_be_kept_is_said_and_breaks_nothing(tmp_path: Path) -
     (tmp_path / "a file").write_text("")
     settings = settings_in(tmp_path, heads=f"[{tmp_path / 'a file' / 'heads'}]")
     heard: list[str] = []
-    supervised = supervision.open_run(settings, {}, warn=heard.append)
+    anchors = Anchors(sinks(settings))
+    supervised = supervision.open_run(settings, {}, anchors=anchors, warn=heard.append)
+    anchors.wait()
     supervised.close("no_action")
     assert "not kept" in decision.read(supervised.folder).deviations[-1]
     assert "not kept" in heard[-1]
+
+
+def test_a_person_hears_of_a_head_that_was_not_kept_too(tmp_path: Path) -> None:
+    """What the process that signs the end of a notebook's run has to say is its answer, and none of it is lost."""
+    (tmp_path / "a file").write_text("")
+    settings = settings_in(tmp_path, heads=f"[{tmp_path / 'a file' / 'heads'}]")
+    wanted = {"settings": settings.model_dump(mode="json"), "told": {"by_notebook": True}, "pid": os.getpid()}
+    run = signing.answer("open", wanted)
+    told = signing.answer("end", {**run, "outcome": "no_action", "reason": ""})
+    assert ["not kept" in warning for warning in told["warnings"]] == [True]
 
 
 def test_a_dead_run_goes_on_where_it_was(settings: Settings, dead: Callable[[], None]) -> None:

@@ -5,18 +5,32 @@ Reading and pushing go on beside the run's own work, since the warehouse's conne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import TypeVar
 
 from retrain import environment
 from retrain.errors import RetrainError
 from retrain.ledger.chain import Chain, Head
-from retrain.ledger.heads import GitHead, HeadSink, StoreHead, agree, push_head
+from retrain.ledger.heads import GitHead, HeadSink, StoreHead, agree
+from retrain.ledger.problems import LedgerError, StoreError
 from retrain.record.opening import records_root
 from retrain.settings import Settings, project_root
 
-__all__ = ["Anchors", "sinks", "warehouse_head"]
+__all__ = ["PUSH_SECONDS", "READ_SECONDS", "Anchors", "sinks", "warehouse_head"]
+
+READ_SECONDS = 60
+"""The longest to wait for a place outside before a run opens."""
+
+PUSH_SECONDS = 20
+"""The longest to wait for a place outside once a run has ended, or its process lets go of it."""
+
+_NEXT = "The next run of the model pushes the newest head when it opens, as this one does if it is resumed."
+
+T = TypeVar("T")
 
 
 def sinks(settings: Settings) -> list[HeadSink]:
@@ -50,44 +64,126 @@ def _sink(settings: Settings, named: str) -> HeadSink:
 
 
 class Anchors:
-    """The places outside for one run. What fails there is told, and never breaks a run that has begun."""
+    """The places outside for one run. What fails there is told, and never breaks a run that has begun.
 
-    def __init__(self, places: Sequence[HeadSink]) -> None:
+    Nor does a place that does not answer: nothing here waits longer than ``read_seconds`` before a run opens, and
+    ``push_seconds`` after it has ended. One that stalls holds up no other.
+    """
+
+    def __init__(
+        self, sinks: Sequence[HeadSink], *, read_seconds: float = READ_SECONDS, push_seconds: float = PUSH_SECONDS
+    ) -> None:
         """Begin to ask every place what it keeps."""
-        self._sinks = tuple(places)
-        self._pool = ThreadPoolExecutor(max_workers=max(1, len(self._sinks)), thread_name_prefix="heads")
-        self._reads = [self._pool.submit(sink.read) for sink in self._sinks]
-        self._pushes: list[Future[dict[str, str]]] = []
+        self._read_seconds, self._push_seconds = read_seconds, push_seconds
+        self._places = [_Place(sink) for sink in sinks]
 
     def agree(self, chain: Chain) -> list[str]:
         """Compare the chain with what is kept outside, before a run opens; return what could not be read.
 
-        Raises LedgerError where the chain lost its newest entries, or one of them was replaced.
+        Raises LedgerError where the chain lost its newest entries, or one of them was replaced, and StoreError where a
+        place does not answer in time: what was not compared is not taken for whole.
         """
+        wait([place.read for place in self._places], self._read_seconds)
         troubles = []
-        for sink, read in zip(self._sinks, self._reads, strict=True):
-            try:
-                kept = read.result()
-            except RetrainError as error:
+        for place in self._places:
+            if not place.read.done():
+                raise StoreError(
+                    f"{place.name} was asked for the head of {chain.model} and gave no answer within"
+                    f" {self._read_seconds:g} s, so the record could not be compared with it. Nothing was opened,"
+                    " nothing sent. See that it answers, then run again."
+                )
+            error = place.read.exception()
+            if error is None:
+                agree(chain, _Kept(place.name, place.read.result()))
+            elif isinstance(error, RetrainError):
                 troubles.append(f"the head outside could not be read: {error}")
             else:
-                agree(chain, _Kept(sink.place, kept))
+                raise error
         return troubles
 
     def push(self, head: Head) -> None:
-        """Begin to push ``head`` everywhere; ``troubles`` tells how it went."""
-        self._pushes.append(self._pool.submit(partial(push_head, head, self._sinks)))
+        """Begin to push ``head`` everywhere, and return at once; ``troubles`` and ``behind`` tell how it went."""
+        for place in self._places:
+            place.push(head)
+
+    def wait(self) -> None:
+        """Wait for the pushes that are under way, as long as one may take and no longer."""
+        wait([push for place in self._places for push in place.pushes], self._push_seconds)
 
     def troubles(self) -> list[str]:
-        """Wait for the pushes so far and return what went wrong, in words."""
-        pushes, self._pushes = self._pushes, []
-        broken = [f"the head could not be pushed: {push.exception()}" for push in pushes if push.exception()]
-        failed = [push.result() for push in pushes if not push.exception()]
-        return broken + [f"the head was not kept in {place}: {why}" for told in failed for place, why in told.items()]
+        """Return what went wrong, in words, with the pushes that have come to an end. Waits for none."""
+        return [trouble for place in self._places for trouble in place.troubles()]
+
+    def behind(self) -> list[str]:
+        """Return, in words, which places have not kept the newest head by now."""
+        return [
+            f"the head outside is behind: {place.name} gave no answer within {self._push_seconds:g} s. {_NEXT}"
+            for place in self._places
+            if place.pushes
+        ]
 
     def close(self) -> None:
-        """End the threads."""
-        self._pool.shutdown(wait=True)
+        """End the threads once nothing is left for them to do; they are daemons, and nobody waits for them."""
+        for place in self._places:
+            place.close()
+
+
+class _Place:
+    """One place outside, and the thread that asks it one thing after the other: older heads go before newer ones.
+
+    The thread is a daemon: a process that ends does not wait for a place that stalls.
+    """
+
+    def __init__(self, sink: HeadSink) -> None:
+        """Begin to read what the place keeps."""
+        self.name = sink.place
+        self.pushes: list[Future[None]] = []
+        self._sink = sink
+        self._todo: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self.thread = Thread(target=self._work, name="heads", daemon=True)
+        self.thread.start()
+        self.read = self._begin(sink.read)
+
+    def push(self, head: Head) -> None:
+        """Begin to push ``head``; one that still waits for its turn is left out for it."""
+        for push in self.pushes:
+            push.cancel()
+        self.pushes.append(self._begin(partial(self._sink.push, head)))
+
+    def troubles(self) -> Iterator[str]:
+        """Yield what went wrong with the pushes that have ended, once."""
+        ended = [push for push in self.pushes if push.done()]
+        self.pushes = [push for push in self.pushes if push not in ended]
+        for error in [push.exception() for push in ended if not push.cancelled()]:
+            if isinstance(error, StoreError):
+                yield f"the head was not kept in {self.name}: {error}. {_NEXT}"
+            elif isinstance(error, LedgerError):
+                yield f"the head was not kept in {self.name}: {error}"
+            elif error is not None:
+                yield f"the head could not be pushed: {error}"
+
+    def close(self) -> None:
+        """End the thread after what it has begun."""
+        self._todo.put(None)
+
+    def _begin(self, call: Callable[[], T]) -> Future[T]:
+        told: Future[T] = Future()
+        self._todo.put(partial(_tell, told, call))
+        return told
+
+    def _work(self) -> None:
+        while (work := self._todo.get()) is not None:
+            work()
+
+
+def _tell(told: Future[T], call: Callable[[], T]) -> None:
+    """Do ``call`` and tell what came of it, unless it is not wanted any more."""
+    if not told.set_running_or_notify_cancel():
+        return
+    try:
+        told.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - raised or told where the answer is asked for
+        told.set_exception(error)
 
 
 class _Kept:

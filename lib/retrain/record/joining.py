@@ -37,11 +37,12 @@ class Joined:
     by_hand: bool = False
     warnings: tuple[str, ...] = ()
 
-    def end(self, outcome: str, reason: str = "") -> None:
-        """Have the run closed, or parked where it waits for an approval, if no runner will do so."""
-        if self.by_hand:
-            wanted = {"outcome": outcome, "reason": reason, "held_by": self.ledger.held_by}
-            _signed("end", {**_named(self.folder), **wanted})
+    def end(self, outcome: str, reason: str = "") -> tuple[str, ...]:
+        """Have the run closed, or parked where it waits for an approval, if no runner will do so; return warnings."""
+        if not self.by_hand:
+            return ()
+        wanted = {"outcome": outcome, "reason": reason, "held_by": self.ledger.held_by}
+        return tuple(_signed("end", {**_named(self.folder), **wanted})["warnings"])
 
 
 def join(namespace: Mapping[str, Any], section: str) -> Joined:

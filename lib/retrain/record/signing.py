@@ -29,13 +29,13 @@ def answer(verb: str, wanted: dict[str, Any]) -> dict[str, Any]:
     warnings: list[str] = []
     if verb == "open":
         settings = Settings.model_validate_json(json.dumps(wanted["settings"]))
-        _leave_own_run(settings, wanted["pid"])
+        _leave_own_run(settings, wanted["pid"], warnings)
         holder = notebook_holder(wanted["pid"])
         supervised = supervision.open_run(settings, wanted["told"], holder=holder, warn=warnings.append)
     elif verb == "resume":
         supervised = _resumed(_folder(wanted), wanted["pid"], warnings)
     elif verb == "end":
-        supervised = supervision.joined(_folder(wanted), wanted["held_by"])
+        supervised = supervision.joined(_folder(wanted), wanted["held_by"], warn=warnings.append)
         _end(supervised, wanted["outcome"], wanted["reason"])
         return _run(supervised, warnings)
     else:
@@ -59,13 +59,14 @@ def _end(supervised: Supervised, outcome: str, reason: str) -> None:
         supervised.close(outcome, reason)
 
 
-def _leave_own_run(settings: Settings, pid: int) -> None:
+def _leave_own_run(settings: Settings, pid: int, warnings: list[str]) -> None:
     """Close the run that the same kernel opened before: who starts again from the top has left it."""
     folder = records.newest_open(records_root(settings), settings)
     now = state(folder.chain) if folder is not None else None
     if folder is None or now is None or now.entry.body["holder"] != notebook_holder(pid).model_dump(mode="json"):
         return
-    supervision.joined(folder, now.entry.number).close("incomplete", "its notebook opened another run")
+    left = supervision.joined(folder, now.entry.number, warn=warnings.append)
+    left.close("incomplete", "its notebook opened another run")
 
 
 def _folder(wanted: dict[str, Any]) -> RunFolder:

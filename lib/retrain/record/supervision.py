@@ -92,7 +92,8 @@ class Supervised:
     def close(self, outcome: str, reason: str = "", *, seconds: float | None = None) -> None:
         """Write the decision, seal every file of the run, and push the head; nothing of the run changes after it.
 
-        A run in whose files or entries a secret is found ends as ``error``, never as clean.
+        No push is waited for before that: one that has failed by now is a deviation of the run, one that fails or is
+        late afterwards a warning. A run in whose files or entries a secret is found ends as ``error``, never as clean.
         """
         for trouble in self._anchors.troubles():
             self.append("deviation", {"deviation": trouble})
@@ -146,7 +147,8 @@ class Supervised:
     def _let_go(self, head: ledger.Head | None) -> None:
         if head is not None:
             self._anchors.push(head)
-        for trouble in self._anchors.troubles():
+        self._anchors.wait()
+        for trouble in (*self._anchors.troubles(), *self._anchors.behind()):
             self._warn(trouble)
         self._anchors.close()
 
@@ -235,13 +237,13 @@ def notebook_holder(pid: int) -> Holder:
     return here(pid=pid, lease=timedelta(hours=12))
 
 
-def joined(folder: RunFolder, held_by: int) -> Supervised:
+def joined(folder: RunFolder, held_by: int, *, warn: Warn = lambda _: None) -> Supervised:
     """Return a run that somebody else holds, for a process that only signs its end."""
     settings = folder.settings
     chain = _signing(settings, folder.root, folder.model)
     run = join_run(chain, folder.run_id, held_by=held_by)
     mine = records.at(folder.root, folder.model, folder.run_id, chain=chain)
-    return Supervised(mine, run, Anchors(sinks(settings)), lambda _: None)
+    return Supervised(mine, run, Anchors(sinks(settings)), warn)
 
 
 def _signing(settings: Settings, root: str | Path, model: str) -> Chain:
