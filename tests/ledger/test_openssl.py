@@ -1,5 +1,6 @@
 """A stranger can check one entry with openssl and sha256sum alone: the very commands that are shown are run."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,8 +11,9 @@ import pytest
 
 import retrain.ledger
 from retrain.ledger import decode, public_pem
+from retrain.ledger.keys import pin, save_pinned
 
-from .small import RUNNER, Record
+from .small import RUNNER, Record, make_signer
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -45,6 +47,17 @@ def test_the_steps_that_are_shown_check_an_entry(record: Record, shown: str, fli
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert "Signature Verified Successfully" in said[0]
-    if shown == "docstring":
-        assert said[1].split()[0] == next(iter(entry.envelope.signatures))
+    assert said[1].split()[0] == next(iter(entry.envelope.signatures))
     assert said[-1].split()[0] == after.previous
+
+
+def test_the_readme_takes_a_key_out_of_the_pinned_ones(tmp_path: Path) -> None:
+    """The first of two, as a PEM file that openssl reads."""
+    save_pinned(
+        tmp_path / "pinned.json", [pin(public_pem(key), role="runner", name="x") for key in (RUNNER, make_signer(9))]
+    )
+    first = json.loads((tmp_path / "pinned.json").read_text())["keys"][0]["public"]
+    told = re.search(r"```sh\n(sed .* pinned\.json .*)\n```", README.read_text(encoding="utf-8"))
+    assert told
+    subprocess.run(["bash", "-c", f"set -eu\n{told[1]}"], cwd=tmp_path, check=True, timeout=60)
+    assert (tmp_path / "runner.pem").read_text() == first
