@@ -73,6 +73,8 @@ def test_an_instant_needs_an_offset_and_is_kept_in_utc() -> None:
     assert told.isoformat() == "2013-06-09T02:00:00+00:00"
     with pytest.raises(ValidationError, match="offset"):
         TypeAdapter(Instant).validate_python("2013-06-09T04:00:00")
+    with pytest.raises(ValidationError, match="all years"):
+        TypeAdapter(Instant).validate_python("9999-12-31T23:59:59-23:59")
 
 
 def test_a_value_cannot_be_changed_and_refuses_names_it_does_not_know() -> None:

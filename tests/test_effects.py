@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import json
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from fake_world import ANSWERS, Entry, FakeClock, FakeWorld, Killed, Memory
 from minimal_service import minimal_service
 from retrain.acts import Fingerprint, compare_scores, incident_act, incident_id, rollback_act, swap_act, training_act
-from retrain.effects import Act, ModelLock, perform, recover
+from retrain.effects import Act, ModelLock, is_refusal, perform, recover
 from retrain.errors import RetrainError
 from retrain.facts import Effect
-from retrain.ledger import Busy
+from retrain.ledger import Busy, decode, encode
+from retrain.ledger.entries import GENESIS
 from retrain.service.answers import Answer
 from retrain.service.client import Service
 
@@ -441,3 +448,80 @@ def test_a_minimal_service_without_a_fingerprint_is_taken_at_its_word(tmp_path: 
         assert url.service.sent("/model/reload") == 1
     assert effect == again
     assert (effect.outcome, effect.observed_by) == ("applied", "response")
+
+
+# Hostile answers
+
+KEYS = st.sampled_from(["job_id", "slots", "active", "standby", "status", "version"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["job_id", "active", "two"]),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=9) | KEYS, inner, max_size=5),
+    max_leaves=20,
+)
+DATES = st.sampled_from(
+    ["Mon, 01 Jan 2024 00:00:00 +9999999999999", "Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 01 Jan 0001 00:00:00 +2359"]
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["retry-after", "date", "content-type", "x-request-id", "content-encoding", "set-cookie"]),
+    DATES.map(str.encode) | st.binary(max_size=40).filter(lambda value: not set(value) & set(b"\r\n\0")),
+)
+BODIES = st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode())
+
+
+class Durable(Memory):
+    """A record that an entry of the ledger must be able to hold."""
+
+    def append(self, kind: str, body: Any) -> int:
+        number = len(self.entries()) + 1
+        at = datetime(2013, 6, 9, tzinfo=UTC)
+        more = {"previous": GENESIS, "run": "run-1", "model": "flights", "at": at, "writer": "w"}
+        data = encode(number=number, kind=kind, body={"effect": "", "target": "", **body}, **more)
+        return super().append(kind, decode(data, name=kind).body)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(200, 599), HEADERS, BODIES)
+@example(503, {"retry-after": b"Mon, 01 Jan 2024 00:00:00 +9999999999999"}, b"{}")
+@example(200, {}, json.dumps([["\0" * 4_000] * 1_000] * 4).encode())
+def test_whatever_an_answer_holds_it_is_recorded_that_the_request_was_sent(
+    code: int, headers: dict[str, bytes], body: bytes
+) -> None:
+    """And what became of it is decided by looking, as after any answer; a refusal of what was done is not believed."""
+    world = FakeWorld()
+    answered = httpx.Response(code, headers=[(name.encode(), value) for name, value in headers.items()], content=body)
+    act = dataclasses.replace(swap(world), send=lambda: sent_to(world, answered).reload())
+    entries: list[Entry] = []
+    effect = perform(act, record=Durable(entries), clock=world.clock, lock=nullcontext())
+    assert [entry.kind for entry in entries] == ["intent", "sent", "outcome"]
+    refused = is_refusal(Answer(status_code=code))
+    seen = ("unresolved", "none") if refused else ("applied", "attested")
+    assert (effect.outcome, effect.observed_by, effect.sent, world.arrivals) == (*seen, True, 1)
+    assert not entries[1].body["never_left"]
+
+
+def sent_to(world: FakeWorld, answered: httpx.Response) -> Service:
+    """The world's service, with another answer to what it does."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        world.handle(request)
+        return answered
+
+    return Service(base_url="http://fake", transport=httpx.MockTransport(handle), clock=world.clock, timeout_seconds=5)
+
+
+@pytest.mark.parametrize("error", [OverflowError("date value out of range"), KeyError("\ud800"), RetrainError("no")])
+def test_an_answer_over_which_the_reader_breaks_is_one_that_was_lost(error: Exception) -> None:
+    """The request may have gone out: that is recorded, looked for, and never sent again."""
+    world = FakeWorld()
+
+    def send() -> Answer:
+        world.service().reload()
+        raise error
+
+    entries: list[Entry] = []
+    act = dataclasses.replace(swap(world), send=send)
+    effect = perform(act, record=Durable(entries), clock=world.clock, lock=nullcontext())
+    assert (effect.outcome, effect.observed_by, effect.sent) == ("applied", "attested", True)
+    assert f"no answer that can be read ({type(error).__name__}: " in entries[1].body["words"]
+    assert perform(act, record=Durable(entries), clock=world.clock, lock=nullcontext()) == effect
+    assert world.arrivals == 1

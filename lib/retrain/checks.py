@@ -43,7 +43,10 @@ def measured(value: Any) -> Any:
 def _in_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a timestamp needs an offset, for example 2013-06-09T02:00:00Z")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{value.isoformat()} is before or after all years in UTC") from None
 
 
 Figure = Annotated[float | None, BeforeValidator(measured)]

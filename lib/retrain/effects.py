@@ -273,13 +273,25 @@ def _below_minimum(act: Act, before: State) -> str | None:
 def _send(doing: _Doing, before: State) -> Effect:
     act = doing.act
     intent = doing.told("intent", {"before": before, "level": act.level(before)})
-    answer = act.send()
+    answer = _answered(act)
     sent = _Sent(act.accepted(answer), act.refused(answer), answer.json, answer.words)
     kept = {"never_left": answer.never_left, "accepted": sent.accepted, "refused": sent.refused, "words": sent.words}
     doing.told("sent", {"intent": intent, **kept, "answer": answer.kept()})
     if answer.never_left:
         return doing.close("not_sent", f"the request never left ({answer.words})")
     return _decide(doing, before, sent)
+
+
+def _answered(act: Act) -> Answer:
+    """Send, and return what came back; what breaks on the way is an answer that was lost, and looking decides.
+
+    To raise instead would leave out of the record that anything was sent.
+    """
+    try:
+        return act.send()
+    except Exception as error:  # noqa: BLE001 - no answer may hold anything that keeps the request out of the record
+        told = str(error)[:300].encode("utf-8", "replace").decode()
+        return Answer(error=f"no answer that can be read ({type(error).__name__}: {told})")
 
 
 def _settled(doing: _Doing, past: _Past) -> Effect:

@@ -185,7 +185,9 @@ def test_retry_after_is_honoured_with_a_cap(header: str, waited: float) -> None:
     assert fake.clock.slept == [waited, waited]
 
 
-@pytest.mark.parametrize("header", ["", "soon", "-5", "٣", "Sun, 99 Jun 2013"])
+@pytest.mark.parametrize(
+    "header", ["", "soon", "-5", "٣", "Sun, 99 Jun 2013", "Mon, 01 Jan 2024 00:00:00 +9999999999999"]
+)
 def test_a_strange_retry_after_is_ignored(header: str) -> None:
     """What cannot be read is as if it had not come."""
     fake = Fake(lambda request: httpx.Response(503, headers=[(b"retry-after", header.encode())]))
@@ -426,6 +428,16 @@ def test_what_is_kept_of_an_answer_is_bounded() -> None:
     assert "not kept" in kept["e"][0][0]
 
 
+def test_an_answer_of_many_long_texts_is_bounded_in_all() -> None:
+    """A thousand lists of a thousand long strings hold each bound, and together more than an entry may."""
+    kept = bounded({"job_id": "job-1", "junk": [["x" * 4_000] * 1_000] * 1_000, "later": 1})
+    assert kept["job_id"] == "job-1"
+    assert len(json.dumps(kept)) < 300_000
+    assert "not kept" in json.dumps(kept, ensure_ascii=False)
+    assert "later" not in kept
+    assert len(json.dumps(bounded([[{}] * 1_000] * 1_000))) < 1_000_000
+
+
 # Slots
 
 
@@ -487,6 +499,8 @@ def test_a_health_endpoint_that_fails_is_not_taken_for_a_missing_one(code: int) 
         ("2013-06-09T02:00:00Z", datetime(2013, 6, 9, 2, tzinfo=UTC)),
         ("2013-06-08T22:00:00-04:00", datetime(2013, 6, 9, 2, tzinfo=UTC)),
         ("2013-06-09T02:00:00", None),
+        ("9999-12-31T23:59:59-23:59", None),
+        ("0001-01-01T00:00:00+23:59", None),
         ("soon", None),
         (1370743200, None),
     ],

@@ -10,6 +10,8 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from retrain.facts import Metrics
@@ -28,8 +30,8 @@ __all__ = [
     "whole_number",
 ]
 
-DEPTH, ITEMS, CHARACTERS = 20, 1_000, 4_000
-"""How much of an answer is kept: levels, items in one list or object, characters in one string."""
+DEPTH, ITEMS, CHARACTERS, KEPT = 20, 1_000, 4_000, 200_000
+"""How much of an answer is kept: levels, items in one list or object, characters in one string, and in all."""
 
 _LARGEST_INTEGER = 2**53 - 1  # a larger one is not the same number in every reader of JSON
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
@@ -93,20 +95,41 @@ def _finite(literal: str) -> float | None:
 
 
 def bounded(value: Any, depth: int = DEPTH) -> Any:
-    """Return ``value`` cut to a size that a record can hold: depth, items, lengths, integers, valid characters."""
-    if isinstance(value, str):
-        return _clean(value)
+    """Return ``value`` cut to a size that an entry can hold: depth, items, lengths, integers, valid characters, all."""
+    return _bounded(value, depth, _Room())
+
+
+@dataclass
+class _Room:
+    """What is left to be kept of one answer, in characters."""
+
+    left: int = KEPT
+
+    def take(self, size: int) -> bool:
+        self.left -= size
+        return self.left >= 0
+
+
+def _bounded(value: Any, depth: int, room: _Room) -> Any:
+    if isinstance(value, dict | list):
+        return _inside(value, depth, room) if depth else "… (deeper levels were not kept)"  # it came not by parse
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) <= _LARGEST_INTEGER else _clean(str(value)[:40] if abs(value) < 10**40 else "…")
-    if not isinstance(value, dict | list):
-        return value
-    if depth == 0:
-        return "… (deeper levels were not kept)"  # a value that did not come through parse
-    if isinstance(value, list):
-        return [bounded(item, depth - 1) for item in value[:ITEMS]]
-    return {_clean(str(name)): bounded(item, depth - 1) for name, item in list(value.items())[:ITEMS]}
+        value = value if math.isfinite(value) else None
+    elif isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST_INTEGER:
+        value = str(value)[:40] if abs(value) < 10**40 else "…"
+    kept = _clean(value) if isinstance(value, str) else value
+    return kept if room.take(len(str(kept)) + 1) else "… (not kept)"
+
+
+def _inside(value: Any, depth: int, room: _Room) -> Any:
+    """Return the items of a list or an object as far as there is room for them."""
+    named = value.items() if isinstance(value, dict) else (("", item) for item in value)
+    kept = []
+    for name, item in islice(named, ITEMS):
+        if not room.take(len(told := _clean(str(name))) + 1):
+            break
+        kept.append((told, _bounded(item, depth - 1, room)))
+    return dict(kept) if isinstance(value, dict) else [item for _, item in kept]
 
 
 def _clean(value: str) -> str:

@@ -156,13 +156,12 @@ def _version(value: Any) -> str | None:
 def _moment(value: Any, notes: list[str]) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        if value is not None:
-            notes.append(f"now: {str(value)[:60]!r} is no instant with an offset; not used")
-        return None
-    return moment.astimezone(UTC)
+        told = None if moment is None or moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter: an instant that is before or after all years in UTC
+        told = None
+    if told is None and value is not None:
+        notes.append(f"now: {str(value)[:60]!r} is no instant with an offset; not used")
+    return told
 
 
 def read_prediction(answer: Answer, rows: int, evidence: Evidence) -> Prediction:

@@ -251,5 +251,5 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
         until = parsedate_to_datetime(told)
         since = parsedate_to_datetime(headers["date"]) if "date" in headers else now
         return max(0.0, (until - since).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last: an offset of years, which no instant has
         return None
