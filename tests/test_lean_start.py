@@ -13,6 +13,7 @@ from benchmarks.synthetic import write_runs
 ROOT = Path(__file__).parents[1]
 HEAVY = {
     "IPython",
+    "apprise",
     "boto3",
     "botocore",
     "cryptography",

@@ -24,7 +24,7 @@ from retrain.ledger.entries import Entry, entry_file
 from retrain.redaction import Secrets, weakness
 from retrain.settings import Settings
 
-__all__ = ["Finding", "Secrets", "gather", "scan", "scan_entries"]
+__all__ = ["Finding", "Secrets", "addresses", "gather", "scan", "scan_entries"]
 
 _SECRET_NAME = re.compile(
     r"(^|_)(?<!_IN_)(PASS(WORD|WD|PHRASE|CODE)?|PWD|SECRETS?|TOKEN|PAT|SAS|CREDENTIALS?|API_?KEY|(PRIVATE|SECRET|ACCOUNT|"
@@ -100,6 +100,11 @@ def scan_entries(entries: Iterable[Entry], secrets: Secrets) -> list[Finding]:
     return [Finding(entry_file(number), tuple(names)) for number, names in found if names]
 
 
+def addresses(value: str) -> list[str]:
+    """Return the addresses of notifications in a variable's value, with white space or commas between them."""
+    return [each for each in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)|\s+", value) if each]
+
+
 def _texts(content: bytes) -> Iterator[bytes]:
     """Yield a file's bytes and, of a signed envelope, what is in it: base64 hides how a secret is escaped there."""
     yield content
@@ -116,12 +121,12 @@ def _content(path: Path) -> bytes:
 
 def _of_environment(settings: Settings, variables: Mapping[str, str]) -> Named:
     notifications = settings.notifications
-    addresses = notifications.urls_environment_variable if notifications is not None else None
+    told = notifications.urls_environment_variable if notifications is not None else None
     for name, value in variables.items():
         if not value or name in _FOLDER_VARIABLES:
             continue
-        if name == addresses:
-            for address in re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)|\s+", value):
+        if name == told:
+            for address in addresses(value):
                 yield from _of_address(name, address)
         elif name == settings.service.token_environment_variable:
             yield name, value
@@ -162,8 +167,6 @@ def _of_block(name: str, block: Mapping[str, Any]) -> Named:
 
 def _of_address(name: str, address: str) -> Named:
     """Yield an address of a notification, and its parts that open it: for some services those are path or host."""
-    if not address:
-        return
     yield name, address
     _, _, rest = address.partition("://")
     if weakness(rest) is None:

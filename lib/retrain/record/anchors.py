@@ -17,6 +17,7 @@ from retrain.errors import RetrainError
 from retrain.ledger.chain import Chain, Head
 from retrain.ledger.heads import GitHead, HeadSink, StoreHead, agree
 from retrain.ledger.problems import LedgerError, StoreError
+from retrain.record.aside import tell
 from retrain.record.opening import records_root
 from retrain.settings import Settings, project_root
 
@@ -168,22 +169,12 @@ class _Place:
 
     def _begin(self, call: Callable[[], T]) -> Future[T]:
         told: Future[T] = Future()
-        self._todo.put(partial(_tell, told, call))
+        self._todo.put(partial(tell, told, call))
         return told
 
     def _work(self) -> None:
         while (work := self._todo.get()) is not None:
             work()
-
-
-def _tell(told: Future[T], call: Callable[[], T]) -> None:
-    """Do ``call`` and tell what came of it, unless it is not wanted any more."""
-    if not told.set_running_or_notify_cancel():
-        return
-    try:
-        told.set_result(call())
-    except BaseException as error:  # noqa: BLE001 - raised or told where the answer is asked for
-        told.set_exception(error)
 
 
 class _Kept:

@@ -18,8 +18,10 @@ from retrain import ledger, runbook
 from retrain.errors import RetrainError
 from retrain.ledger import Chain, Holder, here, join_run, open_store, resume_run, run_files, sha256, state
 from retrain.ledger.holders import still_holds
-from retrain.record import decision, history, keyring, records
+from retrain.record import decision, history, keyring, notifying, records
 from retrain.record.anchors import Anchors, sinks
+from retrain.record.decision import Decision
+from retrain.record.notifying import Notice
 from retrain.record.opening import FOLDER_VARIABLE, HELD_VARIABLE, RECORDS_VARIABLE, new_run_id, opening, records_root
 from retrain.record.provenance import actor
 from retrain.record.records import RunFolder, write_atomically
@@ -38,6 +40,11 @@ class UnresolvedBefore(RetrainError):  # noqa: N818 - named for what is so
     """An earlier run's swap or roll back is unresolved: a person settles it first. Nothing was opened or sent."""
 
     exit_code = 17
+
+    def __init__(self, message: str, *, run_id: str) -> None:
+        """Take the message, and the run whose act is not settled."""
+        super().__init__(message)
+        self.run_id = run_id
 
 
 class Supervised:
@@ -101,20 +108,21 @@ class Supervised:
         if found:
             outcome, reason = "error", "; ".join(map(str, found))
         body = self._closing(outcome, reason, seconds)
-        self._write_decision(body)
-        self._let_go(self.run.close(outcome, body, files=run_files(self.folder.chain.store, self.folder.run_id)))
+        told = self._write_decision(body)
+        head = self.run.close(outcome, body, files=run_files(self.folder.chain.store, self.folder.run_id))
         self._make_read_only()
+        self._let_go(head, told)
 
     def park(self, reason: str = "") -> None:
         """Let go of the process and keep the model for a person's approval."""
-        self._write_decision({"outcome": "awaiting_approval"})
+        told = self._write_decision({"outcome": "awaiting_approval"})
         until = self.folder.chain.now() + timedelta(days=APPROVAL_DAYS)
-        self._let_go(self.run.park({"reason": reason}, until=until))
+        self._let_go(self.run.park({"reason": reason}, until=until), told)
 
     def leave_open(self) -> None:
         """Let go of the process only: the run can be resumed, or is closed as abandoned by the next."""
         self.keep_files()
-        self._let_go(None)
+        self._leave_anchors()
 
     def _make_read_only(self) -> None:
         """So that an editor opens a file to be read. The run is closed by now: what cannot be done is only told."""
@@ -138,15 +146,23 @@ class Supervised:
             "unsettled": [entry.body["effect"] for entry in self.folder.unsettled()],
         }
 
-    def _write_decision(self, closing: Mapping[str, Any]) -> None:
+    def _write_decision(self, closing: Mapping[str, Any]) -> Decision:
         self.run.hold()
         told = decision.read(self.folder, closing=closing)
         write_atomically(self.folder.path / "decision.json", self.secrets.redact(told.model_dump_json(indent=2)) + "\n")
         self.keep_files()
+        return told
 
-    def _let_go(self, head: ledger.Head | None) -> None:
-        if head is not None:
-            self._anchors.push(head)
+    def _let_go(self, head: ledger.Head, told: Decision) -> None:
+        """Push the head and tell people, side by side. What is late or fails by now is only told."""
+        self._anchors.push(head)
+        notice = Notice(told.outcome, told.model, told.environment, told.run_id, told.reason, head)
+        heard = notifying.announce(self.folder.settings, notice, redact=self.secrets.redact)
+        self._leave_anchors()
+        for trouble in heard():
+            self._warn(trouble)
+
+    def _leave_anchors(self) -> None:
         self._anchors.wait()
         for trouble in (*self._anchors.troubles(), *self._anchors.behind()):
             self._warn(trouble)
@@ -172,15 +188,22 @@ def open_run(
     """Open a run of the settings' model, signed, and say in its record what differs from the runbook from the start.
 
     ``holder`` is the process that holds it (this one if None). Raises Busy where another run holds the model,
-    UnresolvedBefore where an earlier swap is not settled, and LedgerError where the record lost entries that are kept
-    outside.
+    UnresolvedBefore where an earlier swap is not settled (people are told), UsageError where there is nobody to tell
+    though the settings say so, and LedgerError where the record lost entries that are kept outside.
     """
+    notifying.check(settings)
     anchors = anchors or Anchors(sinks(settings))
     chain = _signing(settings, records_root(settings), str(settings.model))
     troubles = anchors.agree(chain)
     body = opening(settings, told)
     look_back = partial(_refuse_unresolved, chain, settings)
-    run, abandoned = ledger.open_run(chain, new_run_id(), by=actor(), body=body, holder=holder, look_back=look_back)
+    try:
+        run, abandoned = ledger.open_run(chain, new_run_id(), by=actor(), body=body, holder=holder, look_back=look_back)
+    except UnresolvedBefore as stopped:
+        notice = Notice("unresolved", chain.model, settings.environment, stopped.run_id, str(stopped), chain.head())
+        for trouble in notifying.announce(settings, notice, redact=gather(settings).redact)():
+            warn(trouble)
+        raise
     folder = records.at(records_root(settings), chain.model, run.run, chain=chain)
     supervised = Supervised(folder, run, anchors, warn)
     anchors.push(chain.head())
@@ -212,7 +235,8 @@ def _refuse_unresolved(chain: Chain, settings: Settings) -> dict[str, int]:
         raise UnresolvedBefore(
             f"the {effect} of run {run} is unresolved: it may have happened or may still. Look at the slots, then"
             f" `retrain run --resume {run}` if that run was cut short, or `retrain resolve {run} --effect {effect}"
-            " --outcome applied|not_applied --by NAME --why TEXT`. Nothing was opened, nothing sent."
+            " --outcome applied|not_applied --by NAME --why TEXT`. Nothing was opened, nothing sent.",
+            run_id=run,
         )
     return {history.LOOKED_BACK: looked}
 
