@@ -27,6 +27,56 @@ def test_the_holdout_of_the_comparison_is_that_of_both():
     assert words.production_scored == Scored()
 
 
+@pytest.mark.parametrize(
+    ("holdout", "kept"),
+    [
+        ({"id": "h1"}, "h1"),
+        ({"hash": "9f2c"}, "9f2c"),
+        ({"id": 42}, "42"),
+        ({"id": "fold 3 of 2013"}, "fold 3 of 2013"),
+        ({"id": "test", "hash": "9f2c"}, "9f2c"),
+        ({"name": "holdout", "id": "h1"}, "h1"),
+        ("9f2c", "9f2c"),
+        ("test-2013-04", "test-2013-04"),
+        ("20130609", "20130609"),
+        ({"name": "holdout"}, None),
+        ({"name": "h1"}, None),
+        ({"id": "holdout"}, None),
+        ({"id": None, "hash": ""}, None),
+        ({}, None),
+        ("test", None),
+        ("Hold-Out", None),
+        ("validation_set", None),
+        ({"id": "n/a"}, None),
+        ("the test set", None),
+        ("a fifth of the rows", None),
+        ("0.2", None),
+        ("20%", None),
+        ("5000", None),
+        ("—", None),
+        ("", None),
+        (5000, None),
+        (0.2, None),
+        (True, None),
+        (["h1"], None),
+        (None, None),
+    ],
+)
+def test_a_holdout_is_known_by_its_id_or_hash(holdout, kept):
+    """A name, a share, a count or a word that fits any other attests nothing: two models may both be told of "test"."""
+    status = told(comparison={"holdout": holdout, "production": FIGURES})
+    assert status.candidate_scored.holdout_id == status.production_scored.holdout_id == kept
+    own = told({"holdout": holdout}).candidate_scored
+    assert own.holdout_id == kept
+
+
+def test_a_generic_word_does_not_hide_a_hash_beside_it():
+    """Nor does one model's own generic word hide what the comparison names; a model's own hash is no hold-out's."""
+    assert told({"holdout": "test", "holdout_hash": "9f2c"}).candidate_scored.holdout_id == "9f2c"
+    assert told({"holdout": "test"}, {"holdout": {"id": "h1"}}).candidate_scored.holdout_id == "h1"
+    assert told({"hash": "9f2c"}).candidate_scored.holdout_id is None
+
+
 @pytest.mark.parametrize("key", ["holdout_id", "holdout", "holdout_hash"])
 def test_a_holdout_of_its_own_goes_before_the_common_one(key):
     """Where the two models name different ones, both are kept."""

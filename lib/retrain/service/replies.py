@@ -6,6 +6,7 @@ What could not be used is missing, and the value's ``notes`` say why; see ``retr
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,14 @@ __all__ = ["read_health", "read_prediction", "read_status"]
 _SCORES = ("scores", "predictions", "results", "outputs", "probabilities", "data")
 _SCORE = ("score", "probability", "proba", "prediction", "predicted_probability", "value", "output")
 _AUC_ERRORS = ("auc_roc_difference_standard_error", "auc_difference_standard_error", "auc_roc_delta_standard_error")
+_GENERIC = frozenset({
+    "a", "common", "current", "data", "dataset", "default", "dev", "eval", "evaluation", "fold", "held", "heldout",
+    "hold", "holdout", "latest", "main", "n", "na", "none", "null", "of", "out", "random", "same", "sample", "set",
+    "shared", "split", "standard", "stratified", "test", "testing", "testset", "the", "train", "training", "unknown",
+    "val", "valid", "validation",
+})  # fmt: skip
+"""Words that would fit any hold-out: two models that name the same one need not have been scored on the same rows."""
+_SHARE_OR_COUNT = re.compile(r"[0-9]{1,7}|[0-9]*[.,][0-9]+|.*%", re.ASCII)
 _LOG_LINES, _EPOCHS, _NOTES, _INVALID = 200, 10_000, 50, 20
 
 
@@ -79,12 +88,24 @@ def _holdout(value: Any) -> str | None:
 
 
 def _holdout_id(value: Any) -> str | None:
-    return text(first(value, "id", "hash", "name")) if isinstance(value, Mapping) else text(value)
+    """Return what names the very rows of a hold-out: its id or hash, or a plain word that would not fit any other."""
+    if isinstance(value, Mapping):
+        told = [text(first(value, name)) for name in ("id", "hash")]
+        return next((each for each in told if each is not None and not _is_generic(each)), None)
+    word = text(value) if isinstance(value, str) else None
+    if word is None or len(word.split()) > 1 or _SHARE_OR_COUNT.fullmatch(word) or _is_generic(word):
+        return None
+    return word
+
+
+def _is_generic(told: str) -> bool:
+    return all(word in _GENERIC for word in re.findall(r"[^\W_]+", told.casefold()))
 
 
 def _scored(told: Any, shared: str | None, notes: list[str]) -> Scored:
     """Read on what one model's figures rest; a hold-out of its own goes before the one that the comparison names."""
-    own = _holdout_id(first(told, "holdout", "hold_out", "holdout_id", "holdout_hash"))
+    named = {"id": first(told, "holdout_id"), "hash": first(told, "holdout_hash")}
+    own = _holdout_id(first(told, "holdout", "hold_out")) or _holdout_id(named)
     timed = whole_number(first(told, "timed_requests", "latency_requests"), "timed_requests", notes)
     slow = whole_number(first(told, "slow_requests"), "slow_requests", notes)
     if timed is None or slow is None or slow > timed:
