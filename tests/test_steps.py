@@ -14,6 +14,7 @@ import pytest
 from fake_world import FakeClock
 from retrain.checks import Evidence
 from retrain.facts import Coverage, Effect, Metrics, Slots
+from retrain.sections import evaluation_gate as gate_rules
 from retrain.sections import staging_smoke_tests as smoke_rules
 from retrain.sections.when_to_retrain import EDITION, Policy
 from retrain.service.answers import Health, Prediction, Smoke, TrainingStatus
@@ -178,6 +179,14 @@ def test_figures_of_another_training_are_a_deviation(now: Metrics | None, deviat
     run.facts = {"training": None}.get
     evaluation_gate.training_status(run)
     assert len(said) == len(deviations)
+
+
+def test_the_facts_of_the_gate_tell_the_edition_of_their_rules() -> None:
+    """Without it the rules of an earlier release would judge them."""
+    run: Any = SimpleNamespace(facts={"training": None}.get)
+    one, other = Metrics(version="v2", f1=0.9), Metrics(version="v1", f1=0.9)
+    status = TrainingStatus(status="completed", metrics=one, production=other, evidence=SEEN)
+    assert gate_rules.Facts(**evaluation_gate.scored(run, status)).edition == gate_rules.EDITION
 
 
 def test_the_smoke_test_after_the_swap_keeps_the_evidence_of_slots_and_rows() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from retrain.checks import Status
 from retrain.facts import BestEver, Metrics, Scored
-from retrain.sections.evaluation_gate import Facts, Policy, decide, production_figure, proofs
+from retrain.sections.evaluation_gate import EDITION, Facts, Policy, decide, production_figure, proofs
 
 PRODUCTION = {"version": "v1", "f1": 0.884, "precision": 0.9, "recall": 0.87, "auc_roc": 0.95}
 AT_LIMIT = {
@@ -22,7 +22,7 @@ def gate(candidate=None, production=None, **changed):
     return Facts(
         candidate=Metrics(**(AT_LIMIT | (candidate or {}))),
         production=Metrics(**(PRODUCTION | (production or {}))),
-        **({"holdout": "h1"} | changed),
+        **({"holdout": "h1", "edition": EDITION} | changed),
     )
 
 
@@ -148,6 +148,16 @@ def test_an_unnamed_holdout_is_said():
     assert "hold-out" in decide(gate(holdout=None), Policy()).deviations[0]
 
 
+SAME = {"candidate_scored": Scored(holdout_id="a1"), "production_scored": Scored(holdout_id="a1")}
+OTHER = {"candidate_scored": Scored(holdout_id="a1"), "production_scored": Scored(holdout_id="b2")}
+UNNAMED = {"candidate_scored": Scored(), "production_scored": Scored(holdout_id="a1")}
+
+
+def timed(slow, requests=1000, p99=0.5, **changed):
+    scored = {**SAME, "candidate_scored": Scored(holdout_id="a1", timed_requests=requests, slow_requests=slow)}
+    return gate({"latency_p99_seconds": p99}, **{**scored, **changed})
+
+
 def counts(scale, tp=90, fp=10, fn=10, tn=890):
     return {
         "tp": tp * scale,
@@ -180,6 +190,63 @@ def test_what_fails_may_be_proven_too():
     worse = row("F1 score", gate(low, counts(1000)))
     assert worse.status is Status.FAIL
     assert "evidence: proven" in worse.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "facts"),
+    [
+        ("Precision", 100, lambda scale: gate(counts(scale, tp=80, fp=20))),
+        ("Recall", 100, lambda scale: gate(counts(scale, tp=75, fn=25))),
+        ("F1 score", 120, lambda scale: gate(counts(scale, tp=80, fp=20, fn=20), counts(scale))),
+        ("Latency p99", 100, lambda scale: timed(2 * scale, 100 * scale, p99=1.5)),
+    ],
+)
+def test_a_row_that_fails_by_point_says_how_many_would_prove_it(name, of, facts):
+    """The same figure on so many is proven to fail, and on two thirds of them it is not yet."""
+    few = proofs(facts(1), Policy())[name]
+    assert (few.evidence, few.why) == ("by point", "")
+    assert f"; about {few.needed:,} {few.of} at this figure would prove that it fails)" in row(name, facts(1)).reason
+    assert row(name, facts(1)).status is Status.FAIL
+    assert proofs(facts(-(-few.needed // of)), Policy())[name].evidence == "proven"
+    assert proofs(facts(few.needed * 2 // 3 // of), Policy())[name].evidence == "by point"
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("Precision", gate(counts(1, tp=85, fp=15) | {"precision": 0.8496})),
+        ("Precision", gate(counts(1, tp=85, fp=15))),
+        ("Latency p99", timed(5, p99=1.5)),
+        ("Latency p99", timed(10)),
+    ],
+)
+def test_where_no_sample_can_be_named_the_row_says_why(name, facts):
+    """A figure whose counts put it at its limit, or on the other side, is not proven by more of the same."""
+    assert proofs(facts, Policy())[name].needed is None
+    assert (
+        "; no sample would prove it: the figure is at its limit, or its counts say otherwise)"
+        in row(name, facts).reason
+    )
+
+
+def test_every_row_has_its_class_and_both_bounds_where_there_are_counts():
+    """A latency that was not told, or a model of which nothing was, is of unknown evidence: no row is without."""
+    for facts in (gate({"latency_p99_seconds": None}), Facts(edition=EDITION)):
+        assert all("; evidence: unknown (" in check.reason for check in decide(facts, Policy()).checks)
+    found = decide(gate(counts(1), counts(1)), Policy())
+    told = proofs(gate(counts(1), counts(1)), Policy())
+    for check in found.checks[:4]:
+        low, high = (f"{bound:.4f}".rstrip("0").replace("-", "−") for bound in told[check.name].interval)
+        assert f" {low} to {high}" in check.reason
+
+
+def test_the_first_edition_is_worded_as_it_was():
+    """Records of release 0.1.0 hold one bound, no sample for what fails, and no class where a row was not judged."""
+    low = counts(1, tp=80, fp=20, fn=10) | {"latency_p99_seconds": None}
+    then = decide(gate(low, edition=1), Policy())
+    assert then.checks[2].reason.endswith("evidence: by point (95 % upper bound 0.8633)")
+    assert then.checks[3].reason.endswith("evidence: proven (95 % lower bound 0.8188)")
+    assert "evidence" not in then.checks[4].reason
 
 
 def test_counts_that_do_not_fit_prove_nothing():
@@ -241,11 +308,6 @@ def test_a_best_figure_that_is_not_known_is_no_floor_that_holds(best):
     assert decide(first, Policy(ratchet="reject")).outcome == "passed"
 
 
-SAME = {"candidate_scored": Scored(holdout_id="a1"), "production_scored": Scored(holdout_id="a1")}
-OTHER = {"candidate_scored": Scored(holdout_id="a1"), "production_scored": Scored(holdout_id="b2")}
-UNNAMED = {"candidate_scored": Scored(), "production_scored": Scored(holdout_id="a1")}
-
-
 @pytest.mark.parametrize(
     ("scored", "said", "status"),
     [(SAME, "", None), (OTHER, "a1 and b2", Status.FAIL), (UNNAMED, "no id", Status.INCONCLUSIVE)],
@@ -303,11 +365,6 @@ def test_nothing_that_tells_two_models_apart_is_not_a_pass():
     assert decide(told.model_copy(update={"deltas": {"f1": 0.0}}), Policy()).checks[-1].name == "Latency p99"
 
 
-def timed(slow, requests=1000, p99=0.5, **changed):
-    scored = {**SAME, "candidate_scored": Scored(holdout_id="a1", timed_requests=requests, slow_requests=slow)}
-    return gate({"latency_p99_seconds": p99}, **{**scored, **changed})
-
-
 @pytest.mark.parametrize(
     ("facts", "evidence", "needed"),
     [
@@ -317,7 +374,8 @@ def timed(slow, requests=1000, p99=0.5, **changed):
         (timed(1, 473), "proven", None),
         (timed(20), "by point", None),
         (timed(100, p99=1.5), "proven", None),
-        (timed(11, p99=1.5), "by point", None),
+        (timed(11, p99=1.5), "by point", 29_000),
+        (timed(10, p99=1.5), "by point", None),
         (timed(None), "unknown", None),
         (timed(0, None), "unknown", None),
         (timed(0, 0), "unknown", None),

@@ -16,6 +16,7 @@ from retrain.facts import Metrics, Scored
 from retrain.judgement.watching import SLOW_SECONDS, SLOW_SHARE
 from retrain.judgement.words import shown
 from retrain.statistics.intervals import (
+    MOST_TRIALS,
     Bounds,
     auc_bounds,
     difference_bounds,
@@ -44,24 +45,56 @@ COUNT_TOLERANCE = Decimal("0.0005")
 """Two figures that are the same to three decimals differ by no more than this."""
 
 
-class Proof(NamedTuple):
-    """What one row proves. ``interval`` is of ``what``, each end a 95 % bound of its own; ``why`` says what is missing.
+_Side = Literal["lower", "upper"]
 
-    ``needed`` is how many ``of`` would prove a row that passes by point: None where the row is proven or fails, or
-    where no sample at this figure would.
+
+class Proof(NamedTuple):
+    """What one row proves. ``interval`` is of ``what``, each end a 95 % bound of its own, ``side`` the one that counts.
+
+    ``needed`` is how many ``of`` with the same figure would prove a row that passes, or ``fails``, by point: None where
+    the row is proven, and where none can be named. ``why`` says that, and what is missing where the class is unknown.
     """
 
     evidence: Literal["proven", "by point", "unknown"]
-    text: str
+    why: str = ""
     what: str = ""
     interval: Bounds | None = None
+    side: _Side = "lower"
     needed: int | None = None
     of: str = ""
+    fails: bool = False
+
+    @property
+    def text(self) -> str:
+        """The class in words, with both bounds and the sample that would prove it."""
+        if self.interval is None:
+            return f"evidence: unknown ({self.why})"
+        low, high = (shown(round(bound, 4)) for bound in self.interval)
+        more = self.why and f"; {self.why}"
+        if self.needed is not None:
+            it = "that it fails" if self.fails else "it"
+            more = f"; about {shown(self.needed)} {self.of} at this figure would prove {it}"
+        return f"evidence: {self.evidence} (95 % bounds{self._of_what} {low} to {high}{more})"
+
+    @property
+    def first_text(self) -> str:
+        """The class in the words of the rules' first edition: one bound, and no sample for a row that fails."""
+        if self.interval is None:
+            return self.text
+        bound = self.interval[self.side == "upper"]
+        more = "" if self.evidence == "proven" or self.fails else "; no sample at this figure would prove it"
+        if more and self.needed is not None:
+            more = f"; about {shown(self.needed)} {self.of} at this figure would prove it"
+        return f"evidence: {self.evidence} (95 % {self.side} bound{self._of_what} {shown(round(bound, 4))}{more})"
+
+    @property
+    def _of_what(self) -> str:
+        return f" of {self.what}" if self.what else ""
 
 
 def unknown(why: str) -> Proof:
     """Return the class of a row whose counts are missing."""
-    return Proof("unknown", f"evidence: unknown ({why})")
+    return Proof("unknown", why)
 
 
 def counts_problem(model: Metrics) -> str:
@@ -81,14 +114,18 @@ def share_proof(status: Status, successes: int | None, others: int | None, floor
     """Class a share (precision, recall) by its exact one-sided bound; ``of`` names what is counted."""
     if successes is None or others is None or successes < 0 or others < 0 or successes + others == 0:
         return unknown("no counts")
-    trials = successes + others
+    trials, fails = successes + others, status is Status.FAIL
+    share = successes / trials
     low, high = lower_bound(successes, trials), upper_bound(successes, trials)
-    if status is Status.FAIL:
-        return _class(high < floor, "upper", (low, high))
-    proven = low >= floor
-    return _class(
-        proven, "lower", (low, high), None if proven else (trials_to_prove(successes / trials, floor),), of=of
-    )
+
+    def proves_failure(trials: int) -> bool:
+        return upper_bound(math.ceil(share * trials - 1e-9), trials) < floor
+
+    proven, beyond = (high < floor, share < floor) if fails else (low >= floor, share > floor)
+    needed = None
+    if beyond and not proven:
+        needed = fewest(proves_failure, start=trials) if fails else trials_to_prove(share, floor)
+    return _class((low, high), proven, needed, of=of, fails=fails, beyond=beyond, side=_side(fails))
 
 
 def latency_proof(status: Status, scored: Scored | None, ceiling_seconds: float) -> Proof:
@@ -98,16 +135,18 @@ def latency_proof(status: Status, scored: Scored | None, ceiling_seconds: float)
         return unknown("a p99 without counts")
     if ceiling_seconds != SLOW_SECONDS:
         return unknown(f"slow requests are counted from {shown(SLOW_SECONDS)} s")
-    interval = lower_bound(slow, timed), upper_bound(slow, timed)
-    what = "the share of slow requests"
-    if status is Status.FAIL:
-        return _class(interval[0] >= SLOW_SHARE, "lower", interval, what=what)
-    proven = interval[1] < SLOW_SHARE
-    share = slow / timed
-    needed = None
-    if not proven and share < SLOW_SHARE:
-        needed = fewest(lambda trials: upper_bound(math.ceil(share * trials - 1e-9), trials) < SLOW_SHARE, start=timed)
-    return _class(proven, "upper", interval, None if proven else (needed,), of="requests", what=what)
+    fails, share = status is Status.FAIL, slow / timed
+    low, high = lower_bound(slow, timed), upper_bound(slow, timed)
+
+    def proves(trials: int) -> bool:
+        if fails:
+            return lower_bound(math.floor(share * trials + 1e-9), trials) >= SLOW_SHARE
+        return upper_bound(math.ceil(share * trials - 1e-9), trials) < SLOW_SHARE
+
+    proven, beyond = (low >= SLOW_SHARE, share > SLOW_SHARE) if fails else (high < SLOW_SHARE, share < SLOW_SHARE)
+    needed = fewest(proves, start=timed) if beyond and not proven else None
+    what, side = "the share of slow requests", _side(not fails)
+    return _class((low, high), proven, needed, of="requests", what=what, fails=fails, beyond=beyond, side=side)
 
 
 def f1_proof(status: Status, candidate: Metrics, production: Metrics | None, tolerance: float) -> Proof:
@@ -163,38 +202,45 @@ def classes(model: Metrics | None) -> tuple[int, int] | None:
 def _difference(
     status: Status, bounds: Callable[[int], Bounds], size: int, point: float, tolerance: float, *, of: str
 ) -> Proof:
-    low, high = bounds(size)
-    if status is Status.FAIL:
-        return _class(high < -tolerance, "upper", (low, high), what="the difference")
-    needed = None
-    if low < -tolerance < point:
-        needed = fewest(lambda trials: bounds(trials)[0] >= -tolerance, start=size, within=0.01)
-    return _class(low >= -tolerance, "lower", (low, high), (needed,), of=of, what="the difference")
+    fails = status is Status.FAIL
+
+    def proves(trials: int) -> bool:
+        low, high = bounds(trials)
+        return high < -tolerance if fails else low >= -tolerance
+
+    proven, beyond = proves(size), point < -tolerance if fails else point > -tolerance
+    needed = fewest(proves, start=size, within=0.01) if beyond and not proven else None
+    what, side = "the difference", _side(fails)
+    return _class(bounds(size), proven, needed, of=of, what=what, fails=fails, beyond=beyond, side=side)
+
+
+def _side(upper: bool) -> _Side:
+    return "upper" if upper else "lower"
 
 
 def _class(
-    proven: bool,
-    side: Literal["lower", "upper"],
     interval: Bounds,
-    needed: tuple[int | None] | None = None,
+    proven: bool,
+    needed: int | None,
     *,
-    of: str = "",
+    of: str,
     what: str = "",
+    fails: bool,
+    beyond: bool,
+    side: _Side,
 ) -> Proof:
-    """Word a proof. ``needed`` holds the sample that would prove it (None: none would); without it, none was sought."""
-    bound = interval[0] if side == "lower" else interval[1]
-    bounded = f"95 % {side} bound{f' of {what}' if what else ''} {shown(round(bound, 4))}"
+    """Return the class of a row with counts; ``beyond``: the figure itself is on its side of the limit, not at it."""
     if proven:
-        return Proof("proven", f"evidence: proven ({bounded})", what, interval)
-    more = "" if needed is None else _needed(needed[0], of)
-    rounded = None if needed is None or needed[0] is None else _rounded(needed[0])
-    return Proof("by point", f"evidence: by point ({bounded}{more})", what, interval, rounded, of)
+        return Proof("proven", "", what, interval, side, fails=fails)
+    why = "" if needed is not None else _unnamed(beyond, of)
+    return Proof("by point", why, what, interval, side, None if needed is None else _rounded(needed), of, fails)
 
 
-def _needed(trials: int | None, of: str) -> str:
-    if trials is None:
-        return "; no sample at this figure would prove it"
-    return f"; about {shown(_rounded(trials))} {of} at this figure would prove it"
+def _unnamed(beyond: bool, of: str) -> str:
+    """Say why no sample can be named that would prove a figure."""
+    if beyond:
+        return f"more than {shown(MOST_TRIALS)} {of} at this figure would be needed to prove it"
+    return "no sample would prove it: the figure is at its limit, or its counts say otherwise"
 
 
 def _rounded(trials: int) -> int:

@@ -22,12 +22,18 @@ from retrain.judgement.proof import (
 )
 from retrain.judgement.words import judge, listed, share_problem, shown
 
-__all__ = ["Facts", "Policy", "best_ever_floors", "decide", "production_figure", "proofs"]
+__all__ = ["EDITION", "Facts", "Policy", "best_ever_floors", "decide", "production_figure", "proofs"]
 
 SECTION = "evaluation_gate"
 F1, AUC, PRECISION = "F1 score", "AUC-ROC", "Precision"
 RECALL, LATENCY, OTHER = "Recall", "Latency p99", "Candidate is not production"
 HOLDOUT, BEST, OURS = "Same hold-out", "Best ever", "This run's training"
+
+EDITION = 2
+"""The edition of these rules, told with the facts that are gathered for them.
+
+1 was release 0.1.0. Since 2 each row has its class of evidence, with both bounds; the decision is the same.
+"""
 
 Name = Literal["f1", "auc_roc", "precision", "recall"]
 
@@ -42,6 +48,7 @@ class Facts(Model):
     not told. ``status`` and ``job`` are the service's now, ``training_job`` is that of this run's training. Older
     records hold none of ``best``, ``slot_scores``, ``candidate_scored``, ``production_scored``,
     ``auc_difference_standard_error`` and these three: what is None was not asked, and changes no verdict of theirs.
+    Those of an earlier ``edition`` are judged in the words that they were gathered for.
     """
 
     candidate: Metrics | None = None
@@ -58,6 +65,7 @@ class Facts(Model):
     status: str | None = None
     job: str | None = None
     training_job: str | None = None
+    edition: Literal[1, 2] = 1
     evidence: dict[str, tuple[Evidence, ...]] = Field({})
 
 
@@ -91,10 +99,7 @@ class Policy(Model):
 
 def decide(facts: Facts, policy: Policy) -> Verdict:
     """Judge the five rows: what is not a pass closes the gate, save a latency that the smoke test will measure."""
-    rows = tuple(
-        check if check.status is Status.INCONCLUSIVE else _with(check, _proof(check, facts, policy))
-        for check in _rows(facts, policy)
-    )
+    rows = tuple(_with(check, _proof(check, facts, policy), facts) for check in _rows(facts, policy))
     checks = (*rows, *_ours(facts), *_same(facts), *_same_holdout(facts, policy), *_best_ever(facts, policy))
     excused = _excused(facts)
     closed = [c for c in checks if c.status is Status.FAIL or (c.status is not Status.PASS and c.name not in excused)]
@@ -287,8 +292,12 @@ def _versions(facts: Facts) -> tuple[str | None, str | None]:
     return getattr(facts.candidate, "version", None), getattr(facts.production, "version", None)
 
 
-def _with(check: Check, proof: Proof) -> Check:
-    return check.model_copy(update={"reason": f"{check.reason}; {proof.text}"})
+def _with(check: Check, proof: Proof, facts: Facts) -> Check:
+    if facts.edition > 1:
+        return check.model_copy(update={"reason": f"{check.reason}; {proof.text}"})
+    if check.status is Status.INCONCLUSIVE:
+        return check
+    return check.model_copy(update={"reason": f"{check.reason}; {proof.first_text}"})
 
 
 def _sentence(checks: Sequence[Check], closed: Sequence[Check], facts: Facts) -> str:

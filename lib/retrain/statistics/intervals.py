@@ -13,6 +13,7 @@ from statistics import NormalDist
 from retrain.statistics.beta import log_at_least, log_at_most
 
 __all__ = [
+    "MOST_TRIALS",
     "auc_bounds",
     "clopper_pearson",
     "difference_bounds",
@@ -31,7 +32,8 @@ __all__ = [
 
 Bounds = tuple[float, float]
 
-_MOST_TRIALS = 10**8
+MOST_TRIALS = 10**8
+"""Beyond so many no sample is looked for."""
 
 
 def lower_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
@@ -145,7 +147,7 @@ def requests_to_prove(slow: int = 0, share: float = 0.01, confidence: float = 0.
     target = math.log(1 - confidence)
     found = fewest(lambda requests: requests > slow and log_at_most(slow, requests, share) <= target)
     if found is None:
-        raise ValueError(f"more than {_MOST_TRIALS} requests would be needed")
+        raise ValueError(f"more than {MOST_TRIALS} requests would be needed")
     return found
 
 
@@ -157,7 +159,7 @@ def fewest(proves: Callable[[int], bool], *, start: int = 1, within: float = 0.0
     high = max(start, 1)
     while not proves(high):
         high *= 2
-        if high > _MOST_TRIALS:
+        if high > MOST_TRIALS:
             return None
     low = high // 2 if high > start else 0
     while high - low > max(1.0, within * high):

@@ -146,6 +146,7 @@ def scored(run: Run, status: TrainingStatus) -> dict[str, Any]:
     """Return what the service told of both models, and which training it was, as the section's facts name it."""
     training = run.facts("training")
     return {
+        "edition": rules.EDITION,
         "status": status.phase or status.status or "missing",
         "job": status.job_id,
         "training_job": None if training is None else job_of(training),
@@ -161,7 +162,7 @@ def scored(run: Run, status: TrainingStatus) -> dict[str, Any]:
 
 
 def proofs(run: Run, facts: rules.Facts) -> list[dict[str, Any]]:
-    """Return what each row proves: its class, its interval, and the sample that would prove it."""
+    """Return what each row proves: its class, its interval, and the sample that would prove it or why there is none."""
     return [
         {
             "row": name,
@@ -170,6 +171,7 @@ def proofs(run: Run, facts: rules.Facts) -> list[dict[str, Any]]:
             "from": None if proof.interval is None else round(proof.interval[0], 4),
             "to": None if proof.interval is None else round(proof.interval[1], 4),
             "would prove it": f"{proof.needed:,} {proof.of}" if proof.needed is not None else "",
+            "why not": proof.why,
         }
         for name, proof in rules.proofs(facts, run.policy).items()
     ]
