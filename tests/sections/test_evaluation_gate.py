@@ -294,7 +294,7 @@ def test_the_ratchet_rejects_where_the_policy_says_so():
 
 @pytest.mark.parametrize("best", [None, BestEver(promotions=0), BestEver(promotions=2, f1=0.5)])
 def test_a_best_figure_that_is_not_known_is_no_floor_that_holds(best):
-    """Where the ratchet rejects, an unknown floor closes; a first promotion has none to keep."""
+    """Where the ratchet rejects, an unknown floor closes; where nothing was ever promoted there is none to keep."""
     verdict = decide(gate(best=best), Policy(ratchet="reject"))
     assert verdict.outcome == "rejected"
     assert verdict.checks[-1].status is Status.INCONCLUSIVE
@@ -305,7 +305,23 @@ def test_a_best_figure_that_is_not_known_is_no_floor_that_holds(best):
     assert len(shown.deviations) == len(expected)
     assert all(told.startswith(start) for told, start in zip(shown.deviations, expected, strict=True))
     first = Facts(candidate=Metrics(**AT_LIMIT), first_promotion=True, holdout="h", best=best)
-    assert decide(first, Policy(ratchet="reject")).outcome == "passed"
+    nothing = best is None or best.promotions == 0
+    assert decide(first, Policy(ratchet="reject")).outcome == ("passed" if nothing else "rejected")
+    assert len(decide(first, Policy()).deviations) == (1 if nothing else 2)
+
+
+def test_the_ratchet_holds_though_nothing_serves_now():
+    """Promotions are recorded: the best of them is held against a "first" one as against any, shown or rejecting."""
+    for figure, below in ((0.874, []), (0.8739, ["F1"])):
+        candidate = Metrics(**(AT_LIMIT | {"f1": figure}))
+        facts = Facts(candidate=candidate, first_promotion=True, holdout="h", best=BEST, edition=EDITION)
+        rejecting = decide(facts, Policy(ratchet="reject"))
+        assert rejecting.outcome == ("rejected" if below else "passed")
+        assert [check.name for check in rejecting.checks[5:]] == ["Best ever"] * len(below)
+        shown = decide(facts, Policy())
+        assert shown.outcome == "passed"
+        assert [told.split()[0] for told in shown.deviations[1:]] == below
+        assert ("Shown beside the rows" in shown.sentence) is bool(below)
 
 
 @pytest.mark.parametrize(

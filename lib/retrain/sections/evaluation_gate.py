@@ -269,13 +269,18 @@ def _holdout_problem(facts: Facts) -> str:
 
 def _best_ever(facts: Facts, policy: Policy) -> tuple[Check, ...]:
     """Refuse a candidate below the best that was ever promoted, where the policy asks for that."""
-    if policy.ratchet == "show" or facts.first_promotion:
+    if policy.ratchet == "show" or _nothing_to_keep(facts):
         return ()
     evidence, missing = facts.evidence.get("best", ()), comparison.without_best(facts.best)
     found = [_failed(BEST, *told, evidence) for told in _below(facts, policy)]
     if missing and not found:
         found.append(inconclusive(BEST, "a best figure of promoted versions", missing, evidence=evidence))
     return tuple(found)
+
+
+def _nothing_to_keep(facts: Facts) -> bool:
+    """Whether nothing was ever promoted, as far as is known. That nothing serves now does not say so."""
+    return facts.first_promotion and (facts.best is None or facts.best.promotions == 0)
 
 
 def _below(facts: Facts, policy: Policy) -> list[comparison.Below]:
@@ -337,7 +342,7 @@ def _deviations(facts: Facts, policy: Policy) -> tuple[str, ...]:
         found.append("the service does not tell on which hold-out the models were scored")
     elif facts.candidate_scored is not None and _holdout_problem(facts):
         found.append(_holdout_problem(facts))
-    if policy.ratchet == "show" and facts.best is not None and not facts.first_promotion:
+    if policy.ratchet == "show" and facts.best is not None and not _nothing_to_keep(facts):
         found += [each.reason for each in _below(facts, policy)] or [
             told for told in [comparison.without_best(facts.best)] if told
         ]
