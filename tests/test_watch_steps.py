@@ -331,6 +331,33 @@ def test_labels_that_come_late_are_counted_once_and_said() -> None:
     assert "25 windows were written again" in " ".join(decide(facts, Policy()).deviations)
 
 
+def test_each_look_is_judged_by_what_it_knew() -> None:
+    """Two windows for which few labels come, all bad, known only with ten good ones: no drop; alone they are one."""
+    thin = [row(minute, comes=13, tp=0, fp=2, fn=2) for minute in range(2)]
+    good = [row(minute, comes=max(13, minute + 2), tp=21, fp=1, fn=0) for minute in range(2, 30)]
+    facts, outcome = watched(run_of([*thin, *good]))
+    assert outcome == "healthy"
+    assert facts.looks[0].window_end == SWAP + timedelta(minutes=12)
+    assert facts.looks[0].tp == 10 * 21
+    at_once = [each.model_copy(update={"recorded_at": SWAP + timedelta(minutes=3)}) for each in thin]
+    _, outcome = watched(run_of([*at_once, *good]))
+    assert outcome == "regressed"
+
+
+def test_the_looks_are_those_that_came_and_give_the_verdict_again() -> None:
+    """Half the labels first, the rest six minutes later: sums grow, and the record alone brings the verdict again."""
+    halves = [row(minute, tp=6, fp=3, fn=2, tn=39) for minute in range(30)]
+    wholes = [row(minute, comes=minute + 6, tp=12, fp=6, fn=4) for minute in range(30)]
+    run = run_of([*halves, *wholes])
+    facts, outcome = watched(run)
+    verdict = decide(facts, run.policy)
+    assert outcome == "regressed"
+    assert "a drop was seen at minute" in verdict.checks[0].reason
+    assert [look.tp for look in facts.looks] == sorted({look.tp for look in facts.looks})
+    assert facts.looks[-1].tp == sum(window.tp or 0 for window in facts.windows or ())
+    assert decide(Facts.model_validate_json(facts.model_dump_json()), run.policy) == verdict
+
+
 def test_a_drop_is_acted_on_at_the_look_that_sees_it() -> None:
     """The watch ends there, whatever would have come."""
     bad = [row(minute, tp=11, fp=6, fn=5) for minute in range(30)]
@@ -348,6 +375,18 @@ def test_rows_of_the_former_version_and_from_before_are_left_out(candidate: Metr
     facts, outcome = watched(run_of([crossing, *others, *HEALTHY], candidate=candidate))
     assert (outcome, facts.other_windows) == ("healthy", 30)
     assert "30 windows since the swap were left out" in " ".join(decide(facts, Policy()).deviations)
+
+
+@pytest.mark.parametrize("candidate", [CANDIDATE, CANDIDATE.model_copy(update={"version": None})])
+def test_rows_that_name_no_version_count_by_their_time(candidate: Metrics) -> None:
+    """Good ones are health and bad ones a regression, whether or not the candidate's version is known; it is said."""
+    good = [row(minute, version=None) for minute in range(60)]
+    facts, outcome = watched(run_of(good, candidate=candidate))
+    assert (outcome, len(facts.windows or ()), facts.other_windows) == ("healthy", 29, 0)
+    assert "29 windows name no version: counted by its time" in " ".join(decide(facts, Policy()).deviations)
+    bad = [row(minute, version=None, tp=11, fp=6, fn=5) for minute in range(30)]
+    facts, outcome = watched(run_of(bad, candidate=candidate))
+    assert (outcome, len(facts.windows or ())) == ("regressed", 2)
 
 
 def test_windows_that_overlap_are_counted_once_and_said() -> None:
@@ -394,6 +433,15 @@ def test_the_course_of_the_watch_is_told_newest_first() -> None:
     assert newest["at the baseline's prevalence"] < 0.9
     assert 0 < newest["e-value of a drop"] < oldest["e-value of a drop"] < 40
     assert (newest["requests so far"], newest["slow"]) == (2900, 0)
+
+
+def test_the_course_has_sums_where_they_were_known() -> None:
+    """Windows that became known with a later one have none of their own, nor do they borrow an F1."""
+    rows = [row(minute, comes=max(minute + 2, 4)) for minute in range(30)]
+    facts, _ = watched(run := run_of(rows))
+    *_, third, second, first = steps.course(run, facts)
+    assert (third["events so far"], third["F1 so far"]) == (66, pytest.approx(0.9))
+    assert (second["events so far"], second["F1 so far"], first["F1 so far"]) == (None, None, None)
 
 
 def test_the_baseline_stands_with_its_prevalence() -> None:

@@ -16,6 +16,7 @@ from retrain.facts import BestEver, Coverage, Effect, FeatureDrift, Fired, Slots
 from retrain.hindsight.backtest import backtest
 from retrain.hindsight.flips import GATHERED, UNKNOWN
 from retrain.hindsight.replay import Recorded, RunFacts, room
+from retrain.judgement.windows import summed
 from retrain.sections import if_retraining_fails, rollback
 from retrain.sections.if_retraining_fails import RUNBOOK_REMEDIES
 from retrain.sections.post_deploy_monitoring import EDITION
@@ -245,6 +246,34 @@ def test_a_watch_that_had_ended_before_the_warehouse_was_away_was_answered():
     told = recorded(name, facts.model_copy(update=away), policy)
     assert told.outcome == "inconclusive"
     short, long = (policy.model_copy(update={"watch_minutes": minutes}) for minutes in (20, 26))
+    assert [flip.after for flip in held(told, short).flips] == ["healthy"]
+    assert held(told, long).flips == ()
+
+
+def known_at(windows, *sums):
+    """The looks of a watch, by minute: how many of 22 events a window were bad in all windows until then."""
+    until = {minute: summed(windows[:minute]) for minute, _ in sums}
+    return tuple(until[minute].model_copy(update={"tp": 22 * minute - bad, "fp": bad}) for minute, bad in sums)
+
+
+def test_another_policy_is_held_against_every_look_as_it_was_known():
+    """A low F1 of minute 4, mended by the labels that came since: a less patient rate would have acted on it then."""
+    name, facts, policy = told_of(watched())
+    facts = facts.model_copy(update={"looks": known_at(facts.windows, (2, 9), (4, 28))})
+    told = recorded(name, facts, policy)
+    assert told.outcome == "healthy"
+    (flip,) = held(told, policy.model_copy(update={"false_rollback_rate": 0.2})).flips
+    assert flip.after == "regressed"
+    assert "a drop was seen at minute 4: F1 0.8108" in flip.sentence
+
+
+def test_a_shorter_watch_has_the_looks_until_its_end():
+    """What was seen at minute 25 was not seen in twenty minutes, and was in twenty-five."""
+    name, facts, policy = told_of(watched())
+    facts = facts.model_copy(update={"looks": known_at(facts.windows, (8, 30), (25, 250))})
+    told = recorded(name, facts, policy)
+    assert told.outcome == "regressed"
+    short, long = (policy.model_copy(update={"watch_minutes": minutes}) for minutes in (20, 25))
     assert [flip.after for flip in held(told, short).flips] == ["healthy"]
     assert held(told, long).flips == ()
 

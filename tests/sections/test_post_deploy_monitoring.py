@@ -8,8 +8,19 @@ import pytest
 from retrain.checks import Status
 from retrain.facts import Metrics, Window
 from retrain.judgement import prevalence
-from retrain.judgement.windows import keep, revised
-from retrain.sections.post_deploy_monitoring import EDITION, Facts, Policy, decide, rolls_back, why_extended
+from retrain.judgement.looks import standings
+from retrain.judgement.windows import keep, revised, summed
+from retrain.sections import post_deploy_monitoring
+from retrain.sections.post_deploy_monitoring import (
+    EDITION,
+    Facts,
+    Policy,
+    decide,
+    looked,
+    rolls_back,
+    watch_of,
+    why_extended,
+)
 
 SWAP = datetime(2013, 6, 9, 3, tzinfo=UTC)
 
@@ -39,9 +50,16 @@ def bare(minute, f1=0.9, p99=0.2, **changed):
 HEALTHY = tuple(window(minute) for minute in range(30))
 
 
+def in_turn(windows):
+    """The looks of a watch to which each window came in its turn, and none was written again."""
+    kept = keep(windows or (), since=SWAP, version="v2").windows
+    return tuple(summed(kept[:number]) for number in range(1, len(kept) + 1))
+
+
 def watch(windows=HEALTHY, **changed):
-    """Facts at the end of the watch, as they are gathered today."""
+    """Facts at the end of the watch, as they are gathered today from windows that came in turn."""
     plain = {"swapped_at": SWAP, "watched_minutes": 30, "candidate_version": "v2", "baseline_f1": 0.88}
+    plain["looks"] = in_turn(windows)
     return Facts(**(plain | {"windows": windows, "edition": EDITION} | changed))
 
 
@@ -317,6 +335,149 @@ def test_a_drop_is_seen_at_once_and_at_a_minute():
     assert outcome(watch(bad + HEALTHY[6:])) == "regressed"
 
 
+THIN_AT_FIRST = tuple(
+    window(minute, tp=2, fp=2, fn=3) if minute < 2 else window(minute, tp=20, fp=1, fn=1) for minute in range(12)
+)
+"""Two windows that few labels came for, most of them bad, and ten good ones."""
+
+
+def test_windows_that_came_at_once_are_judged_at_once():
+    """F1 of all that is known is 0.9315; the two thin windows alone would have acted, and never were all."""
+    facts = watch(THIN_AT_FIRST, watched_minutes=12, looks=())
+    check = f1(facts)
+    assert check.status is Status.PASS
+    assert check.observed == "F1 0.9315 on 234 events"
+    assert outcome(facts) == "watching"
+    assert "a drop was seen at minute 2" in f1(facts.model_copy(update={"edition": 2})).reason
+    assert "a drop was seen at minute 2" in f1(watch(THIN_AT_FIRST, watched_minutes=12)).reason, "they came in turn"
+
+
+def test_every_look_is_judged_by_what_was_known_then():
+    """The look that saw it is told with its minute and its e-value, whatever was written again since."""
+    bad = tuple(window(minute, tp=11, fp=6, fn=5) for minute in range(2))
+    before = in_turn(bad)
+    better = watch(HEALTHY[:3], watched_minutes=3, looks=before)
+    assert f1(better).reason.startswith("a drop was seen at minute 2: F1 0.6667 (TP 22, FP 12, FN 10); e-value ")
+    assert f1(better).reason.split("; ")[:2] == f1(watch(bad, watched_minutes=2)).reason.split("; ")[:2]
+    again = Facts.model_validate_json(better.model_dump_json())
+    assert decide(again, PLAIN) == decide(better, PLAIN)
+
+
+def test_what_was_known_once_does_not_stand_for_what_is_no_longer_told():
+    """Rows that are gone, or lost their counts, leave it open, however good the looks before were."""
+    looks = in_turn(HEALTHY)
+    silent = {"tp": None, "fp": None, "fn": None, "slow_requests": None}
+    for windows in ((), tuple(window(minute, **silent) for minute in range(30))):
+        checks = decide(watch(windows, looks=looks), PLAIN).checks
+        assert [check.status.value for check in checks] == ["INCONCLUSIVE"] * 3
+
+
+def test_a_look_is_told_where_it_saw_something_new():
+    """What is known now ends the looks; the same again adds none, and no window is none."""
+    first = watch(HEALTHY[:2], looks=())
+    once = first.model_copy(update={"looks": looked(first)})
+    assert once.looks == looked(once) == (summed(HEALTHY[:2]),)
+    more = once.model_copy(update={"windows": HEALTHY[:5]})
+    assert looked(more) == (summed(HEALTHY[:2]), summed(HEALTHY[:5]))
+    assert looked(watch((), looks=())) == ()
+    assert (once.looks[0].tp, once.looks[0].window_end) == (36, HEALTHY[1].window_end)
+
+
+def test_a_record_of_looks_stays_small(monkeypatch):
+    """The newest are kept, at any pace."""
+    monkeypatch.setattr(post_deploy_monitoring, "_MOST_LOOKS", 3)
+    assert looked(watch(looks=in_turn(HEALTHY[:9])))[:-1] == in_turn(HEALTHY[:9])[-2:]
+
+
+def test_the_power_is_that_of_the_looks_that_there_were():
+    """Thirty windows at one look see less than one after the other; labels taken back add nothing."""
+    told = "a drop of 0.05 would have been seen with probability "
+    assert f"{told}0.51" in f1(watch(looks=())).reason
+    back = (*in_turn(HEALTHY)[:10], summed(tuple(window(minute, tp=90) for minute in range(30))))
+    assert f"{told}0.73" in f1(watch(looks=(*back, *in_turn(HEALTHY)[10:]))).reason
+
+
+def test_sums_stand_with_the_window_that_a_look_ended_with():
+    """The last of its looks; a window that became known with a later one has none."""
+    looks = (summed(HEALTHY[:1]), summed((HEALTHY[0], window(1, tp=1))), summed(HEALTHY[:2]))
+    told = standings(watch_of(watch(HEALTHY[:4], looks=looks), PLAIN))
+    assert [each.f1_look and each.f1_look.total.tp for each in told] == [18, 36, None, 72]
+    assert [each.slow_look and each.slow_look.requests for each in told] == [100, 200, None, 400]
+
+
+def good_bad_bad(minute):
+    """F1 of 0.95 or 0.67, and 0.778 in all: never three bad windows in a row."""
+    return window(minute, tp=11, fp=6, fn=5) if minute % 3 else window(minute, tp=20, fp=1, fn=1)
+
+
+LOWER = tuple(good_bad_bad(minute) for minute in range(30))
+SLOWER = tuple(window(minute, slow=5, latency_p99_seconds=1.2) for minute in range(30))
+
+
+def with_a_figure(windows, at, **told):
+    """The windows with one that tells figures alone, and two good ones at the end."""
+    good = (window(minute, latency_p99_seconds=0.2) for minute in (28, 29))
+    return (*windows[:at], bare(at, **told), *windows[at + 1 : 28], *good)
+
+
+@pytest.mark.parametrize("told", [{"f1": 0.9, "tp": -1}, {"f1": 0.9}, {"f1": 0.0}])
+def test_one_window_without_counts_stops_no_test_of_f1(told):
+    """The others are tested as they would be without it: the same minute, the same e-value; the record says so."""
+    facts = watch(with_a_figure(LOWER, 15, slow_requests=0, **told))
+    verdict, plain = (decide(each, PLAIN) for each in (facts, watch(LOWER)))
+    assert verdict.outcome == plain.outcome == "regressed"
+    assert verdict.checks[0].reason.split("; ")[:2] == plain.checks[0].reason.split("; ")[:2]
+    assert verdict.checks[0].reason.startswith(
+        "a drop was seen at minute 6: F1 0.7778 (TP 84, FP 26, FN 22); e-value 462"
+    )
+    assert verdict.deviations == ("the watch: 1 window told an F1 and not the counts behind it: not counted",)
+    before = decide(facts.model_copy(update={"edition": 2}), PLAIN)
+    assert (before.outcome, before.deviations) == ("healthy" if told["f1"] else "regressed", ()), "in a row"
+
+
+def test_one_window_without_counts_stops_no_test_of_latency():
+    """A p99 alone is not how many were slow."""
+    verdict, plain = (decide(watch(each), PLAIN) for each in (with_a_figure(SLOWER, 1, tp=18, fp=2, fn=2), SLOWER))
+    assert verdict.checks[1].reason.startswith("a spike was seen at minute 3: 5.00 % of 200 requests took 1 s or more")
+    assert plain.checks[1].reason.startswith("a spike was seen at minute 2: 5.00 % of 200 requests took 1 s or more")
+    assert "the watch: 1 window told a p99 and not how many requests were slow: not counted" in verdict.deviations
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ([10], ""),
+        (
+            range(10, 13),
+            "no counts of F1 came from minute 10 to 13 and no counts of slow requests came from minute 10 to",
+        ),
+        (range(1, 30), "no counts of F1 came from minute 1 to 30"),
+    ],
+)
+def test_windows_that_are_not_counted_are_a_gap(figures, said):
+    """What the test cannot use was not watched; the words do not say that nothing came."""
+    facts = watch(tuple(bare(minute) if minute in figures else window(minute) for minute in range(30)))
+    verdict = decide(facts, PLAIN)
+    assert verdict.outcome == ("inconclusive" if said else "healthy")
+    assert said in verdict.checks[2].reason
+    assert "nothing came" not in verdict.sentence
+    assert "tell no counts" not in "".join(check.reason for check in verdict.checks)
+    assert f"{len(figures)} window" in " ".join(verdict.deviations)
+
+
+def test_counts_for_another_ceiling_are_not_said_to_be_missing():
+    """They were told, and answer for one second; p99 decides, in a row."""
+    told = tuple(window(minute, latency_p99_seconds=0.4) for minute in range(30))
+    reason = latency(watch(told), Policy(latency_p99_ceiling_seconds=0.5)).reason
+    assert "3 in a row decide" in reason
+    assert "tell no counts" not in reason
+    assert reason.endswith("slow requests are counted from 1 s on, which does not answer for this ceiling")
+    figures = latency(
+        watch(tuple(bare(minute) for minute in range(30))), Policy(latency_p99_ceiling_seconds=0.5)
+    ).reason
+    assert "which does not answer" not in figures
+
+
 def test_a_proven_drop_within_the_tolerance_is_allowed():
     """Half a million events at 0.02 below the baseline are beyond chance, and not more than 0.05."""
     kept = tuple(window(minute, tp=15_087, fp=2_456, fn=2_457) for minute in range(30))
@@ -434,6 +595,16 @@ def test_versions_that_are_not_told():
     assert outcome(watch(candidate_version=None)) == "healthy"
     mixed = (*HEALTHY[:20], *(window(minute, version="v1") for minute in range(20, 30)))
     assert outcome(watch(mixed, candidate_version=None)) == "inconclusive"
+
+
+def test_what_names_the_candidate_goes_before_what_names_nobody():
+    """Nameless rows over a drop of the candidate's do not hide it; between its windows they count."""
+    bad = tuple(window(minute, tp=11, fp=6, fn=5) for minute in range(0, 30, 2))
+    half = timedelta(seconds=30)
+    nameless = [window(at, version=None, window_end=SWAP + timedelta(minutes=at) + half) for at in range(30)]
+    kept = keep((*nameless, *bad), since=SWAP, version="v2").windows
+    assert [each.version for each in kept] == ["v2", None] * 15
+    assert f1(watch((*nameless, *bad))).status is Status.FAIL
 
 
 def test_f1_falls_with_the_prevalence_alone():

@@ -99,8 +99,8 @@ def _decided_with(recorded: Recorded, policy: Any) -> Verdict:
 def _looks(recorded: Recorded, policy: Any) -> Iterator[dict[str, Any]]:
     """Yield the facts that the policy would have decided on: a shorter watch ends earlier, and may then be extended.
 
-    Windows are taken as they were at the end of the watch: how late each came is not in the facts. A look before the
-    warehouse fell silent was answered.
+    Windows are taken as they were at the end of the watch; what they added up to at each look before is in the facts.
+    A look before the warehouse fell silent was answered.
     """
     facts = recorded.facts
     if (
@@ -110,15 +110,22 @@ def _looks(recorded: Recorded, policy: Any) -> Iterator[dict[str, Any]]:
     ):
         yield facts
         return
-    since, windows = datetime.fromisoformat(facts["swapped_at"]), facts.get("windows") or []
-    ends = [(datetime.fromisoformat(window["window_end"]) - since) / timedelta(minutes=1) for window in windows]
+    windows, before = facts.get("windows") or [], facts.get("looks") or []
+    ends = [_minute(window, facts) for window in windows]
     over, until = policy.watch_minutes, policy.watch_minutes + policy.extension_minutes
     looks = {end for end in (*ends, until) if over <= end <= min(until, facts["watched_minutes"])}
     away = facts.get("unanswered_since")
     for look in sorted({over, *looks}):
         seen = [window for window, end in zip(windows, ends, strict=True) if end <= look]
         unanswered = away if away is not None and away <= look else None
-        yield {**facts, "watched_minutes": look, "windows": seen, "unanswered_since": unanswered}
+        known = [each for each in before if _minute(each, facts) <= look]
+        yield {**facts, "watched_minutes": look, "windows": seen, "looks": known, "unanswered_since": unanswered}
+
+
+def _minute(window: dict[str, Any], facts: dict[str, Any]) -> float:
+    """Return the minute since the swap at which a window ended."""
+    end, since = (datetime.fromisoformat(told) for told in (window["window_end"], facts["swapped_at"]))
+    return (end - since) / timedelta(minutes=1)
 
 
 def _ends_earlier(recorded: Recorded, policy: Any) -> bool:

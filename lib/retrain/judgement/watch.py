@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
 from retrain.checks import Check, Status, inconclusive
 from retrain.judgement import power, prevalence
 from retrain.judgement.in_a_row import f1_in_a_row, latency_in_a_row
-from retrain.judgement.looks import F1Look, SlowLook, e_value, f1_looks, slow_looks, until_it_acts
-from retrain.judgement.watching import Watch
-from retrain.judgement.windows import Tally, is_f1_figure, slow_of_window
+from retrain.judgement.looks import F1Look, SlowLook, e_value, f1_looks, rising, slow_looks, until_it_acts
+from retrain.judgement.watching import SLOW_SECONDS, Watch
+from retrain.judgement.windows import Tally, slow_of_window
 from retrain.judgement.words import counted, shown
 
 __all__ = ["f1_check", "flip", "latency_check"]
 
 
 def f1_check(watch: Watch, name: str) -> Check:
-    """Judge F1: the exact test where the windows tell counts, bad windows in a row where they tell figures only."""
+    """Judge F1: the exact test of the windows that tell counts, bad windows in a row where none does."""
     limit = watch.f1_limit
     if limit is None:
         wanted = "F1 not below baseline − tolerance"
@@ -26,18 +27,19 @@ def f1_check(watch: Watch, name: str) -> Check:
         reason = f"no F1 can fall {shown(watch.f1_drop_tolerance)} below a baseline of {shown(watch.baseline_f1)}"
         return inconclusive(name, wanted, reason, evidence=watch.evidence)
     wanted = f"F1 ≥ baseline {shown(watch.baseline_f1 or 0)} − {shown(watch.f1_drop_tolerance)} = {shown(limit)}"
-    if watch.rule == "exact" and not any(is_f1_figure(window) for window in watch.windows):
+    if watch.tests_f1:
         return _f1_exact(watch, name, wanted, limit)
     return f1_in_a_row(watch, name, wanted)
 
 
 def latency_check(watch: Watch, name: str) -> Check:
-    """Judge latency: the exact test on slow requests, or bad windows in a row where only p99 is told."""
+    """Judge latency: the exact test of the windows that tell slow requests, bad windows in a row where none does."""
     wanted = f"latency p99 < {shown(watch.latency_ceiling)} s"
-    only_p99 = any(w.latency_p99_seconds is not None and slow_of_window(w) is None for w in watch.windows)
-    if watch.rule == "exact" and watch.counts_slow and not only_p99:
+    if watch.tests_latency:
         return _latency_exact(watch, name, wanted)
-    return latency_in_a_row(watch, name, wanted)
+    if watch.edition < 3 or watch.rule != "exact" or watch.counts_slow:
+        return latency_in_a_row(watch, name, wanted)
+    return _of_another_ceiling(watch, latency_in_a_row(replace(watch, rule="consecutive"), name, wanted))
 
 
 def flip(watch: Watch) -> str:
@@ -50,7 +52,7 @@ def flip(watch: Watch) -> str:
 
 def _f1_exact(watch: Watch, name: str, wanted: str, limit: Decimal) -> Check:
     looks = until_it_acts(f1_looks(watch))
-    seen_so_far = power.of_f1(watch, [look.total.events for look in looks])
+    seen_so_far = power.of_f1(watch, rising(watch, [look.total.events for look in looks]))
     if not looks or looks[-1].total.events == 0:
         return _nothing(watch, name, wanted, "no labelled event", seen_so_far)
     total = looks[-1].total
@@ -89,7 +91,7 @@ def _f1_status(watch: Watch, last: F1Look, line: Fraction) -> tuple[Status, str]
 
 def _latency_exact(watch: Watch, name: str, wanted: str) -> Check:
     looks = until_it_acts(slow_looks(watch))
-    seen_so_far = power.of_latency(watch, [look.requests for look in looks])
+    seen_so_far = power.of_latency(watch, rising(watch, [look.requests for look in looks]))
     if not looks or not looks[-1].requests:
         return _nothing(watch, name, wanted, "no request", seen_so_far)
     last = looks[-1]
@@ -102,6 +104,14 @@ def _latency_exact(watch: Watch, name: str, wanted: str) -> Check:
         reason=f"{what}; {e_value(last.log_e, watch.alpha)}; {seen_so_far}",
         evidence=watch.evidence,
     )
+
+
+def _of_another_ceiling(watch: Watch, check: Check) -> Check:
+    """Say why counts of slow requests that were told are not tested."""
+    if all(slow_of_window(window) is None for window in watch.windows):
+        return check
+    counts = f"slow requests are counted from {shown(SLOW_SECONDS)} s on, which does not answer for this ceiling"
+    return check.model_copy(update={"reason": f"{check.reason}; {counts}"})
 
 
 def _latency_status(watch: Watch, last: SlowLook) -> tuple[Status, str]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from retrain.checks import Evidence, exact
 from retrain.facts import Metrics, Window
+from retrain.judgement.windows import is_f1_figure, is_p99_figure, slow_of_window, tp_fp_fn
 from retrain.judgement.words import counted, shown
 
 __all__ = ["F1_CONCENTRATION", "SLOW_SECONDS", "SLOW_SHARE", "Watch"]
@@ -28,8 +29,9 @@ SLOW_SHARE = 0.01
 class Watch:
     """Windows in order of time, and the limits in force. ``alpha`` is one metric's share of the false-rollback rate.
 
+    ``looks`` are what the windows added up to at each look, in the order in which it came, as ``summed`` adds them.
     ``baseline`` are the figures with which the version passed the gate, where they are known. ``edition`` is that of
-    the words: 1 are those of release 0.1.0.
+    the rules and their words: 1 are those of release 0.1.0.
     """
 
     windows: tuple[Window, ...]
@@ -45,6 +47,7 @@ class Watch:
     watch_minutes: float = 30
     baseline: Metrics | None = None
     edition: int = 2
+    looks: tuple[Window, ...] = ()
     evidence: tuple[Evidence, ...] = ()
 
     @property
@@ -59,6 +62,25 @@ class Watch:
     def counts_slow(self) -> bool:
         """Whether slow requests, as MODEL_METRICS counts them, answer for the ceiling."""
         return self.latency_ceiling == SLOW_SECONDS
+
+    @property
+    def tests_f1(self) -> bool:
+        """Whether F1 is tested on counts: always, unless figures are all that is told of it.
+
+        Before edition 3 a single figure without counts was enough to leave the test.
+        """
+        counted = self.edition > 2 and any(tp_fp_fn(window) is not None for window in self.windows)
+        return self.rule == "exact" and (counted or not any(is_f1_figure(window) for window in self.windows))
+
+    @property
+    def tests_latency(self) -> bool:
+        """Whether slow requests are tested: as F1 is, and only where they answer for the ceiling."""
+        if self.rule != "exact" or not self.counts_slow:
+            return False
+        if self.edition > 2:
+            counted = any(slow_of_window(window) is not None for window in self.windows)
+            return counted or not any(is_p99_figure(window) for window in self.windows)
+        return all(w.latency_p99_seconds is None or slow_of_window(w) is not None for w in self.windows)
 
     def minute(self, window: Window) -> str:
         """Name the minute since the swap at which ``window`` ended."""

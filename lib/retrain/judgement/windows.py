@@ -15,7 +15,19 @@ from typing import NamedTuple
 from retrain.facts import Window
 from retrain.judgement.words import counted
 
-__all__ = ["Kept", "Tally", "f1_of_window", "is_f1_figure", "keep", "revised", "slow_of_window", "tally", "tp_fp_fn"]
+__all__ = [
+    "Kept",
+    "Tally",
+    "f1_of_window",
+    "is_f1_figure",
+    "is_p99_figure",
+    "keep",
+    "revised",
+    "slow_of_window",
+    "summed",
+    "tally",
+    "tp_fp_fn",
+]
 
 
 class Kept(NamedTuple):
@@ -48,8 +60,9 @@ def keep(windows: Sequence[Window], *, since: datetime | None, version: str | No
     """Keep the windows of ``version`` that began at or after ``since``, each stretch of time once.
 
     Of two rows for one start and version the one that was recorded last counts, and the later row where that is not
-    told. Of windows that overlap, the one that ends first does.
-    Where nobody told the candidate's version, windows count by their time, as long as they name one version only.
+    told. Of windows that overlap, the one that ends first does; what names the candidate goes before what names nobody.
+    A window that names no version counts by its time, and so does every one where nobody told the candidate's, as long
+    as they name one version only.
     """
     if since is None:
         return Kept((), ("when the swap happened is not known, nor then which windows came after it",))
@@ -60,7 +73,7 @@ def keep(windows: Sequence[Window], *, since: datetime | None, version: str | No
     after = [window for window in whole if window.window_start >= since]
     notes += _note(len(whole) - len(after), "window from before the swap", "left out", "windows from before the swap")
     ours, told = _of_version(after, version)
-    apart = _apart(ours)
+    apart = _apart(ours, version)
     over = _note(len(ours) - len(apart), "window that overlaps another", "left out", "windows that overlap others")
     return Kept(apart, (*notes, *told, *over))
 
@@ -84,6 +97,12 @@ def is_f1_figure(window: Window) -> bool:
     return window.f1 is not None and 0 <= window.f1 <= 1 and tp_fp_fn(window) is None
 
 
+def is_p99_figure(window: Window) -> bool:
+    """Whether the window tells a p99 and not how many requests were slow."""
+    p99 = window.latency_p99_seconds
+    return p99 is not None and p99 >= 0 and slow_of_window(window) is None
+
+
 def f1_of_window(window: Window) -> float | None:
     """Return the window's own F1, counted where it can be; None where there is none."""
     counts = tp_fp_fn(window)
@@ -105,6 +124,18 @@ def tally(windows: Iterable[Window]) -> list[Tally]:
         total = Tally(total.tp + counts[0], total.fp + counts[1], total.fn + counts[2], tn)
         sums.append(total)
     return sums
+
+
+def summed(windows: Sequence[Window]) -> Window | None:
+    """Return one window with the counts of all, from the first to the last; what none of them tells is missing."""
+    if not windows:
+        return None
+    rows = tally(windows)
+    slow = [counts for counts in map(slow_of_window, windows) if counts is not None]
+    told = rows[-1]._asdict() if rows else {}
+    if slow:
+        told |= {"slow_requests": sum(each for each, _ in slow), "requests": sum(each for _, each in slow)}
+    return Window(window_start=windows[0].window_start, window_end=windows[-1].window_end, **told)
 
 
 def _newest(windows: Iterable[Window]) -> list[Window]:
@@ -134,13 +165,24 @@ def _of_version(windows: list[Window], version: str | None) -> tuple[list[Window
     return kept, notes + _note(silent, "window names no version", "counted by its time", "windows name no version")
 
 
-def _apart(windows: Iterable[Window]) -> tuple[Window, ...]:
-    """Keep the most windows that do not overlap: always the one that ends first."""
+def _apart(windows: Sequence[Window], version: str | None) -> tuple[Window, ...]:
+    """Keep the most windows that do not overlap: of those that name ``version``, then of the rest between them."""
+    named = _ending_first(window for window in windows if version is not None and window.version == version)
+    rest = [window for window in windows if version is None or window.version != version]
+    between = _ending_first(window for window in rest if not any(_overlap(window, other) for other in named))
+    return tuple(sorted((*named, *between), key=lambda each: each.window_end))
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    return one.window_start < other.window_end and other.window_start < one.window_end
+
+
+def _ending_first(windows: Iterable[Window]) -> list[Window]:
     kept: list[Window] = []
     for window in sorted(windows, key=lambda each: (each.window_end, each.window_start)):
         if not kept or window.window_start >= kept[-1].window_end:
             kept.append(window)
-    return tuple(kept)
+    return kept
 
 
 def _note(number: int, one: str, what: str, many: str = "") -> tuple[str, ...]:

@@ -1,8 +1,11 @@
 """Runbook: *Post-deploy monitoring*. Watch MODEL_METRICS for half an hour; roll back if F1 drops or latency spikes.
 
-Three rules. *exact* (the default) tests the sums of the counts after every window and rolls a healthy model back with
-the chance ``false_rollback_rate`` at most, however often it looks. *consecutive* wants bad windows in a row, and serves
+Three rules. *exact* (the default) tests the sums of the counts at every look and rolls a healthy model back with the
+chance ``false_rollback_rate`` at most, however often it looks. *consecutive* wants bad windows in a row, and serves
 where the windows tell F1 and p99 but no counts. *literal* acts on one bad window.
+
+What is tested is all that was known at a look: labels come late, and only so do the sums grow in the order in which
+the rows came, which the chance rests on. The facts hold the sums of each look, so that a replay judges each again.
 
 The exact rule asks two things of F1: that it lies below the baseline *beyond chance* (an e-value of 1/α against "F1 is
 at least the baseline"), and that it lies below baseline − tolerance *by point*. Testing against baseline − tolerance
@@ -25,12 +28,22 @@ from pydantic import Field
 from retrain.checks import Check, Evidence, Figure, Instant, Model, Status, Verdict, exact, inconclusive
 from retrain.facts import Metrics, Window
 from retrain.judgement import prevalence, watch
-from retrain.judgement.coverage import uncovered
+from retrain.judgement.coverage import uncounted, uncovered
 from retrain.judgement.watching import Watch
-from retrain.judgement.windows import Kept, keep
+from retrain.judgement.windows import Kept, keep, summed
 from retrain.judgement.words import counted, judge, listed, shown
 
-__all__ = ["EDITION", "Facts", "Policy", "decide", "longest_minutes", "rolls_back", "watch_of", "why_extended"]
+__all__ = [
+    "EDITION",
+    "Facts",
+    "Policy",
+    "decide",
+    "longest_minutes",
+    "looked",
+    "rolls_back",
+    "watch_of",
+    "why_extended",
+]
 
 SECTION = "post_deploy_monitoring"
 F1, LATENCY, WATCHED = "F1 score", "Latency p99", "Watched long enough"
@@ -39,10 +52,13 @@ EDITION = 3
 """The edition of these rules, told with the facts that are gathered for them.
 
 1 was release 0.1.0. 2 came with the extension, and took the clock's word for how long was watched. Since 3 the windows
-must cover the watch.
+must cover the watch, each look is judged by what was known then, and one figure without counts stops no test of counts.
 """
 
 _RUNBOOK_MINUTES = 30
+
+_MOST_LOOKS = 480
+"""Twice those of the longest watch by the runbook's figures: an hour, looked at every fifteen seconds."""
 
 _LONGEST_FAILURE = 160
 """Characters of the warehouse's own words that a sentence has room for."""
@@ -53,7 +69,9 @@ class Facts(Model):
 
     ``watched_minutes`` is how long was watched, on the environment's clock. ``other_windows`` counts windows since
     the swap that were left out: another version's, or begun before the swap; ``revisions`` how often one was written
-    again after it had been counted. ``baseline`` are the figures with which the version passed the gate.
+    again after it had been counted. ``looks`` are what the windows that count added up to at each look that saw
+    something new, as one window, in the order in which it came; none is told where only the last is known.
+    ``baseline`` are the figures with which the version passed the gate.
     ``extended_because`` says what was open when the watch was over and went on.
 
     ``failed_looks`` counts the looks at MODEL_METRICS that failed, ``last_failure`` is what the warehouse said at the
@@ -68,6 +86,7 @@ class Facts(Model):
     windows: tuple[Window, ...] | None = None
     other_windows: int = 0
     revisions: int = 0
+    looks: tuple[Window, ...] = ()
     baseline: Metrics | None = None
     extended_because: str | None = None
     failed_looks: int = 0
@@ -100,7 +119,7 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
     """Judge the watch, while it lasts (``watching``) or at its end; a regression counts as soon as it is seen."""
     if facts.swapped_at is None:
         return _not_ready()
-    kept = keep(facts.windows or (), since=facts.swapped_at, version=facts.candidate_version)
+    kept = _kept(facts)
     rule = _watch(facts, policy, kept)
     checks = (watch.f1_check(rule, F1), watch.latency_check(rule, LATENCY), _watched(facts, policy, rule))
     outcome = _outcome(facts, policy, checks, rule)
@@ -110,7 +129,7 @@ def decide(facts: Facts, policy: Policy) -> Verdict:
         checks=checks,
         sentence=_sentence(outcome, checks, facts, policy),
         flip=_flip(outcome, checks, rule),
-        deviations=_deviations(facts, policy, kept),
+        deviations=_deviations(facts, policy, kept, rule),
     )
 
 
@@ -129,7 +148,20 @@ def longest_minutes(policy: Policy) -> float:
 
 def watch_of(facts: Facts, policy: Policy) -> Watch:
     """Return the windows that count and the limits in force, as ``decide`` judges them."""
-    return _watch(facts, policy, keep(facts.windows or (), since=facts.swapped_at, version=facts.candidate_version))
+    return _watch(facts, policy, _kept(facts))
+
+
+def looked(facts: Facts) -> tuple[Window, ...]:
+    """Return the looks of ``facts`` and the one that brought its windows, where that saw something new.
+
+    The newest are kept, so that a record stays small at any pace; those that go had not ended the watch.
+    """
+    now = summed(_kept(facts).windows)
+    return facts.looks if now is None or facts.looks[-1:] == (now,) else (*facts.looks, now)[-_MOST_LOOKS:]
+
+
+def _kept(facts: Facts) -> Kept:
+    return keep(facts.windows or (), since=facts.swapped_at, version=facts.candidate_version)
 
 
 def _not_ready() -> Verdict:
@@ -159,6 +191,7 @@ def _watch(facts: Facts, policy: Policy, kept: Kept) -> Watch:
         watch_minutes=policy.watch_minutes,
         baseline=facts.baseline,
         edition=facts.edition,
+        looks=facts.looks,
         evidence=facts.evidence.get("windows", ()),
     )
 
@@ -279,8 +312,8 @@ def _flip(outcome: str, checks: tuple[Check, ...], rule: Watch) -> str:
     return watch.flip(rule)
 
 
-def _deviations(facts: Facts, policy: Policy, kept: Kept) -> tuple[str, ...]:
-    found = [f"the watch: {note}" for note in kept.notes]
+def _deviations(facts: Facts, policy: Policy, kept: Kept, rule: Watch) -> tuple[str, ...]:
+    found = [f"the watch: {note}" for note in (*kept.notes, *uncounted(rule))]
     if facts.other_windows:
         found.append(f"the watch: {shown(facts.other_windows)} windows since the swap were left out")
     if facts.failed_looks:

@@ -15,10 +15,18 @@ from retrain.errors import RetrainError
 from retrain.facts import Metrics, Window
 from retrain.judgement import prevalence
 from retrain.judgement.looks import Standing, standings
-from retrain.judgement.windows import revised
+from retrain.judgement.windows import revised, tp_fp_fn
 from retrain.pictures import Picture
 from retrain.record.records import RunFolder
-from retrain.sections.post_deploy_monitoring import EDITION, Facts, decide, longest_minutes, watch_of, why_extended
+from retrain.sections.post_deploy_monitoring import (
+    EDITION,
+    Facts,
+    decide,
+    longest_minutes,
+    looked,
+    watch_of,
+    why_extended,
+)
 from retrain.warehouse import Unreachable, WarehouseError
 
 if TYPE_CHECKING:
@@ -92,16 +100,17 @@ def picture(run: Run, facts: Facts) -> Picture:
 
 
 def course(run: Run, facts: Facts) -> list[dict[str, Any]]:
-    """Return what was known after each window, newest first: counts are summed, never averaged."""
+    """Return what was known at the end of each window, newest first: counts are summed, never averaged."""
     return [_row(standing) for standing in reversed(standings(watch_of(facts, run.policy)))]
 
 
 def _row(standing: Standing) -> dict[str, Any]:
     f1, slow = standing.f1_look, standing.slow_look
+    summed = f1 is not None or tp_fp_fn(standing.window) is not None
     return {
         "minute": standing.minute,
         "events so far": f1.total.events if f1 is not None else None,
-        "F1 so far": standing.f1_so_far if f1 is not None else standing.f1,
+        "F1 so far": standing.f1_so_far if summed else standing.f1,
         "at the baseline's prevalence": standing.f1_at_baseline_prevalence,
         "e-value of a drop": f1.e_value if f1 is not None else None,
         "requests so far": slow.requests if slow is not None else None,
@@ -158,7 +167,7 @@ class _Looking:
         version = former.candidate_version
         known = self._versions_before()
         ours = tuple(each for each in told.value if each.window_start >= since and _is_ours(each, version, known))
-        return former.model_copy(
+        facts = former.model_copy(
             update={
                 "watched_minutes": minutes if until == over else round((until - since) / _MINUTE, 3),
                 "windows": ours,
@@ -169,6 +178,7 @@ class _Looking:
                 "evidence": {"windows": told.evidence},
             }
         )
+        return facts.model_copy(update={"looks": looked(facts)})
 
     def _failed(self, former: Facts, error: RetrainError, *, last: bool) -> Facts:
         """Keep what is known. A failed look watches nothing; the last one ends the watch."""
@@ -190,9 +200,9 @@ class _Looking:
 
 
 def _is_ours(window: Window, candidate: str | None, known: tuple[str, ...]) -> bool:
-    """Tell whether a window is the new version's: by name, or by a name that was never seen before the swap."""
+    """Tell whether a window is the new version's: by name, by one never seen before the swap, or without any."""
     if candidate is not None:
-        return window.version == candidate
+        return window.version in (candidate, None)
     return window.version is None or window.version not in known
 
 
