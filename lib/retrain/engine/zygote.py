@@ -57,8 +57,8 @@ RUNBOOK = (
 LATER = ("matplotlib.figure", "matplotlib.backends.backend_agg", "retrain.acts", "retrain.service.client")
 """What the runbook's other notebooks need. The first imports matplotlib itself, while it waits for the warehouse."""
 
-_FIRST_MILLISECONDS = 400
-"""What is needed later is imported after so long without a request: the first kernel has the processors until then."""
+_HEADSTART_MILLISECONDS = 400
+"""What is needed later is imported so long after the first kernel was asked for: it has the processors until then."""
 
 STACK = (
     "pandas",
@@ -81,14 +81,18 @@ class _Zygote:
         self._kernels: dict[int, tuple[int, socket.socket]] = {}
         self._unsafe = ""
 
+    def begin(self) -> bool:
+        """Fork the first kernel when it is asked for, and leave it the processors for a while; False as ``answer``."""
+        return self.answer(None) and self.answer(_HEADSTART_MILLISECONDS)
+
     def prepare(self, modules: Sequence[str]) -> bool:
         """Import ``modules``, answering between two of them whoever waits; return False once the other side is gone.
 
         After an import that fails, or starts a thread, nothing more is imported and no kernel is forked: whoever asks
         is told so, and starts one the standard way. The kernels that live go on.
         """
-        for position, name in enumerate(modules):
-            if not self.answer(0 if position else _FIRST_MILLISECONDS):
+        for name in modules:
+            if not self.answer(0):
                 return False
             try:
                 preload((name,))
@@ -224,7 +228,7 @@ def main(descriptor: int, parent: int, *, leash: bool, first: Sequence[str], lat
     sys.path[:] = [entry for entry in sys.path if entry not in {"", str(Path.cwd())}]  # as ipykernel's launcher does
     zygote = _Zygote(socket.socket(fileno=descriptor))
     preload(first)
-    if zygote.prepare(later):
+    if not later or (zygote.begin() and zygote.prepare(later)):
         zygote.serve()
 
 
