@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrain import pictures
 from retrain.pictures import Picture
-from retrain.sections.related.model_drift import Facts, Period
+from retrain.sections.related.model_drift import EDITION, Facts, Period
 from retrain.steps.reference import frozen_profile
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ def by_week(run: Run) -> Facts:
     with run.waiting("warehouse"):
         profile = frozen_profile(run)
         if profile is None:
-            return Facts(now=run.now, evidence={"Aggregate PSI": run.production.evidence})
+            return Facts(now=run.now, edition=EDITION, evidence={"Aggregate PSI": run.production.evidence})
         since = max(profile.value.reference_end, run.now - timedelta(weeks=run.policy.weeks))
         told = run.warehouse.drift_history(profile.value, since=since, until=run.now)
     periods = tuple(
         Period(start=week.week_end - timedelta(days=7), end=week.week_end, features=week.drift) for week in told.value
     )
-    return Facts(now=run.now, periods=periods, evidence={"Aggregate PSI": (*told.evidence, *profile.evidence)})
+    evidence = {"Aggregate PSI": (*told.evidence, *profile.evidence)}
+    return Facts(now=run.now, periods=periods, edition=EDITION, evidence=evidence)
 
 
 def worst(facts: Facts) -> list[dict[str, Any]]:
