@@ -25,6 +25,7 @@ from retrain.clock import Clock
 from retrain.errors import RetrainError
 from retrain.facts import Effect
 from retrain.ledger import TakenOver
+from retrain.literal import literal
 from retrain.record.joining import Joined, join
 from retrain.record.opening import NOTEBOOK_VARIABLE
 from retrain.record.provenance import actor
@@ -163,7 +164,7 @@ class Run:
         )
         for name, value in kept.items():
             glue(name, value)
-        display(Markdown(tables.verdict(verdict, _leads_to(self, verdict))))
+        display(_page(tables.verdict(verdict, _leads_to(self, verdict))))
         if self.section == runbook.LAST:
             for warning in self.joined.end(verdict.outcome):
                 show(warning)
@@ -190,24 +191,27 @@ def start(section: str, namespace: Mapping[str, Any]) -> Run:
     for deviation in deviations:
         run.say("deviation", deviation=deviation)
     _report_errors(run)
-    display(Markdown("\n\n".join([_header(run), *joined.warnings])))
+    display(_page("\n\n".join([_header(run), *map(literal, joined.warnings)])))
     return run
 
 
 def show(values: Any, *, shown: int = 10, empty: str = "none") -> None:
-    """Show a verdict with its evidence, models or mappings as a table, text as Markdown, the rest as IPython does."""
+    """Show a verdict with its evidence, models or mappings as a table, text as it stands, the rest as IPython does.
+
+    Text is never Markdown: whoever said it, a service or a person, does not lay out this page.
+    """
     if isinstance(values, str | Verdict):
-        display(Markdown(values if isinstance(values, str) else tables.checked(values)))
+        display(_page(literal(values) if isinstance(values, str) else tables.checked(values)))
     elif isinstance(values, Iterable) and not hasattr(values, "_repr_png_"):
-        display(Markdown(tables.table(values, shown=shown, empty=empty)))
+        display(_page(tables.table(values, shown=shown, empty=empty)))
     else:
         display(values)
 
 
 def live() -> Callable[[Any], None]:
-    """Return a function that shows a value in one place, each time in place of the last."""
-    handle = display(Markdown("…"), display_id=True)
-    return lambda value: handle.update(Markdown(value) if isinstance(value, str) else value)
+    """Return a function that shows a value in one place, each time in place of the last; text as it stands."""
+    handle = display(_page("…"), display_id=True)
+    return lambda value: handle.update(_page(literal(value)) if isinstance(value, str) else value)
 
 
 def glue(name: str, data: dict[str, Any]) -> None:
@@ -215,6 +219,13 @@ def glue(name: str, data: dict[str, Any]) -> None:
     payload = {"name": name, "data": data, "encoder": "json", "version": 1}
     told = {"scrapbook": {"name": name, "data": True, "display": False}}
     display({"application/scrapbook.scrap.json+json": payload}, metadata=told, raw=True)
+
+
+def _page(source: str) -> Markdown:
+    """Return Markdown to display: of a text that is an address or a path IPython would fetch or read what is there."""
+    page = Markdown("")
+    page.data = source
+    return page
 
 
 def _room(section: str) -> ModuleType:

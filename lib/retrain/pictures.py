@@ -77,7 +77,7 @@ def psi_by_feature(
     """Draw PSI of the features that drifted most, with the aggregate and its ceiling."""
     told = sorted((item for item in drift if item.psi is not None), key=lambda item: item.psi or 0)[-shown:]
     figure, axes = _axes("PSI by feature", height=1.2 + 0.24 * max(len(told), 1), left=2.0)
-    axes.barh([item.feature for item in told], [item.psi or 0 for item in told], color=_BLUE)
+    axes.barh([_literal(item.feature) for item in told], [item.psi or 0 for item in told], color=_BLUE)
     axes.axvline(ceiling, color=_RED, linestyle="--", label=f"ceiling for the aggregate {ceiling:g}")
     if aggregate is not None:
         axes.axvline(aggregate, color=_AMBER, label=f"aggregate {aggregate:.3f}")
@@ -90,7 +90,7 @@ def psi_over_time(series: Mapping[str, Sequence[tuple[datetime, float | None]]],
     figure, axes = _axes("PSI over time")
     for feature, points in series.items():
         known = [(at, value) for at, value in points if value is not None]
-        _line(axes, known, feature)
+        _line(axes, known, _literal(feature))
     axes.axhline(ceiling, color=_RED, linestyle="--", label=f"ceiling for the aggregate {ceiling:g}")
     axes.set_ylabel("PSI")
     figure.autofmt_xdate(bottom=0.25)
@@ -232,6 +232,12 @@ def _picture(figure: Figure, axes: Axes, text: str) -> Picture:
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png")
     return Picture(buffer.getvalue(), text)
+
+
+def _literal(name: str) -> str:
+    """Return a column's name so that matplotlib neither sets it as a formula nor leaves it out of the legend."""
+    shown = "".join(one if one.isprintable() else "\ufffd" for one in name).replace("$", r"\$")
+    return f"\u200b{shown}" if shown.startswith("_") else shown
 
 
 def _said(value: float | None) -> str:

@@ -5,7 +5,6 @@ Text from outside (a service's answer, a table's column) is escaped before it st
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,11 +12,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from retrain.checks import Check, Evidence, Verdict
+from retrain.literal import literal
 
 __all__ = ["checked", "plain", "rows_of", "table", "verdict"]
-
-_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]#~|!"} | {"\n": " ", "\r": " ", "$": "&#36;"})
-
 
 def plain(value: Any) -> str:
     """Return ``value`` as text that Markdown and HTML take literally; None reads *missing*."""
@@ -28,7 +25,7 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = f"{value:,.4g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
-    return html.escape(text, quote=False).translate(_MARKDOWN)
+    return literal(text)
 
 
 def rows_of(values: Iterable[BaseModel | Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -40,9 +37,9 @@ def table(values: Iterable[BaseModel | Mapping[str, Any]], *, shown: int = 10, e
     """Return a Markdown table of the first ``shown`` rows, and say how many there are in all."""
     rows = rows_of(values)
     if not rows:
-        return f"*{empty}*"
+        return f"*{literal(empty)}*"
     names = list(rows[0])
-    lines = [_line(name.replace("_", " ") for name in names), _line("---" for _ in names)]
+    lines = [_line(literal(str(name).replace("_", " ")) for name in names), _line("---" for _ in names)]
     lines += [_line(plain(row.get(name)) for name in names) for row in rows[:shown]]
     more = f"\n\nshowing {shown} of {len(rows):,}" if len(rows) > shown else ""
     return "\n".join(lines) + more

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
-
 from retrain.engine.account import Account, CellStatus, Status
+from retrain.literal import literal
 
 __all__ = ["TAG", "plain", "text"]
 
@@ -34,5 +33,4 @@ def plain(words: str, *, limit: int = 300) -> str:
     line = " ".join(words.split())
     if len(line) > limit:
         line = line[: limit - 1] + "…"
-    escaped = html.escape(line, quote=False)
-    return "".join(f"\\{character}" if character in "\\`*_[]|#~$" else character for character in escaped)
+    return literal(line)

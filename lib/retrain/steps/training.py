@@ -102,7 +102,7 @@ def progress(status: TrainingStatus | None) -> str:
         return "the service does not answer"
     done = 1.0 if status.phase == "completed" else status.progress or 0.0
     bar = "█" * round(done * _BAR) + "░" * (_BAR - round(done * _BAR))
-    return f"`{bar}` {done:.0%} {status.phase or 'status missing'}"
+    return f"{bar} {done:.0%} {status.phase or 'status missing'}"
 
 
 def _look(run: Run) -> tuple[TrainingStatus | None, float | None]:
