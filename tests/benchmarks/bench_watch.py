@@ -26,7 +26,7 @@ import numpy
 
 from retrain.facts import Window
 from retrain.hindsight.traffic import judge_watch
-from retrain.sections.post_deploy_monitoring import Facts, Policy, decide
+from retrain.sections.post_deploy_monitoring import EDITION, Facts, Policy, decide, looked
 from retrain.statistics.intervals import jaccard_of
 from retrain.statistics.operating import first, rows_of_traffic
 
@@ -171,8 +171,10 @@ def same_minute(policy, minute, told) -> bool:
     """Whether ``decide`` sees a regression in that minute and in none before; 0: in none at all."""
 
     def regressed(minutes):
-        watched = {"swapped_at": SWAPPED, "candidate_version": "v2", "baseline_f1": BASELINE}
-        facts = Facts(watched_minutes=minutes, windows=told[:minutes], **watched)
+        facts = Facts(swapped_at=SWAPPED, candidate_version="v2", baseline_f1=BASELINE, edition=EDITION)
+        for minute in range(1, minutes + 1):
+            facts = facts.model_copy(update={"watched_minutes": minute, "windows": told[:minute]})
+            facts = facts.model_copy(update={"looks": looked(facts)})
         return decide(facts, policy).outcome == "regressed"
 
     before = MINUTES if minute == 0 else minute - 1
