@@ -141,8 +141,8 @@ def _waits(verdict: Verdict) -> bool:
 
 
 def _record_decision(flow: _Flow, outcome: str, reason: str) -> tuple[str, str]:
-    flow.held.append("ending", {"outcome": outcome, "reason": reason})
     try:
+        flow.held.append("ending", {"outcome": outcome, "reason": reason})
         _execute(flow, runbook.LAST)
     except Interrupted as stop:
         return "interrupted", str(stop)

@@ -14,7 +14,7 @@ import pytest
 from record.conftest import MODEL, say, settings_in
 from retrain.errors import RetrainError, UsageError
 from retrain.facts import Effect
-from retrain.ledger import Busy, LedgerError, TakenOver, resolve
+from retrain.ledger import Busy, LedgerError, StoreError, TakenOver, resolve
 from retrain.record import briefs, decision, joining, records, signing, supervision, verifying
 from retrain.record.anchors import Anchors, sinks
 from retrain.record.opening import records_root
@@ -314,7 +314,7 @@ def test_a_file_that_was_fetched_by_half_is_fetched_again(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", half)
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(StoreError, match="No space"):
             supervision.resume(first.folder)
     second = supervision.resume(first.folder)
     assert notebook.read_text() == "a whole notebook"

@@ -15,6 +15,7 @@ import heapq
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from retrain.errors import UsageError, nearest
 from retrain.ledger.chain import POINTER, Chain
 from retrain.ledger.entries import SEALING, STATES, Entry, entry_file
-from retrain.ledger.problems import LedgerError, Missing
+from retrain.ledger.problems import LedgerError, Missing, StoreError
 from retrain.ledger.store import open_store
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from retrain.ledger.holders import Holder
     from retrain.settings import Settings
 
-__all__ = ["RunFolder", "at", "chain_of", "find", "models", "newest_open", "runs", "write_atomically"]
+__all__ = ["RunFolder", "at", "chain_of", "find", "models", "newest_open", "runs", "telling", "write_atomically"]
 
 _POINTING = STATES | {"approved"}
 
@@ -306,15 +307,28 @@ def holder_of(folder: RunFolder) -> tuple[int, Holder | None]:
     return entry.number, Holder.model_validate(entry.body["holder"]) if held else None
 
 
+@contextmanager
+def telling(what: str, path: Path) -> Iterator[None]:
+    """Turn what the file system raises, a full disk's error among it, into a StoreError of one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot {what} {path}: {error.strerror or error}") from error
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write so that ``path`` holds either what it held before or all of ``content``, whatever happens between."""
+    """Write so that ``path`` holds either what it held before or all of ``content``, whatever happens between.
+
+    Raises StoreError where that cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with telling("write", path):
+            with temporary.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -7,8 +7,8 @@ one for each signature: ``python -m retrain.record.supervision`` (see ``retrain.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,19 @@ from typing import Any
 
 from retrain import ledger, runbook
 from retrain.errors import RetrainError
-from retrain.ledger import Chain, Holder, here, join_run, open_store, resume_run, run_files, sha256, state
+from retrain.ledger import (
+    Chain,
+    Holder,
+    StoreError,
+    TakenOver,
+    here,
+    join_run,
+    open_store,
+    resume_run,
+    run_files,
+    sha256,
+    state,
+)
 from retrain.ledger.holders import still_holds
 from retrain.record import decision, history, keyring, notifying, records
 from retrain.record.anchors import Anchors, sinks
@@ -24,7 +36,8 @@ from retrain.record.decision import Decision
 from retrain.record.notifying import Notice
 from retrain.record.opening import FOLDER_VARIABLE, HELD_VARIABLE, RECORDS_VARIABLE, new_run_id, opening, records_root
 from retrain.record.provenance import actor
-from retrain.record.records import RunFolder, write_atomically
+from retrain.record.records import RunFolder, telling, write_atomically
+from retrain.record.reserve import Reserve
 from retrain.secrets import gather, scan, scan_entries
 from retrain.settings import Settings
 
@@ -55,6 +68,7 @@ class Supervised:
         self.folder = folder
         self.secrets = gather(folder.settings)
         self.run = run
+        self.reserve = Reserve(folder)
         self._anchors = anchors
         self._warn = warn
         self._uploaded: dict[str, str] = {}
@@ -91,7 +105,8 @@ class Supervised:
         self.run.hold()  # what another process has sealed must not be overwritten
         for path in sorted(path for path in self.folder.path.rglob("*") if path.is_file()):
             name = f"runs/{self.folder.run_id}/{path.relative_to(self.folder.path).as_posix()}"
-            data = path.read_bytes()
+            with telling("read", path):
+                data = path.read_bytes()
             if self._uploaded.get(name) != sha256(data):
                 store.replace(name, data)
                 self._uploaded[name] = sha256(data)
@@ -102,6 +117,7 @@ class Supervised:
         No push is waited for before that: one that has failed by now is a deviation of the run, one that fails or is
         late afterwards a warning. A run in whose files or entries a secret is found ends as ``error``, never as clean.
         """
+        self._use_reserve()
         for trouble in self._anchors.troubles():
             self.append("deviation", {"deviation": trouble})
         found = [*scan(self.folder.path, self.secrets), *scan_entries(self.folder.entries(), self.secrets)]
@@ -115,14 +131,22 @@ class Supervised:
 
     def park(self, reason: str = "") -> None:
         """Let go of the process and keep the model for a person's approval."""
+        self._use_reserve()
         told = self._write_decision({"outcome": "awaiting_approval"})
         until = self.folder.chain.now() + timedelta(days=APPROVAL_DAYS)
         self._let_go(self.run.park({"reason": reason}, until=until), told)
 
     def leave_open(self) -> None:
         """Let go of the process only: the run can be resumed, or is closed as abandoned by the next."""
+        with suppress(TakenOver):  # nothing is ours to give back, and whoever calls knows or will hear
+            self._use_reserve()
         self.keep_files()
         self._leave_anchors()
+
+    def _use_reserve(self) -> None:
+        """Give back what was held back for the last words; whoever took the run over has a reserve of its own."""
+        self.run.hold()
+        self.reserve.release()
 
     def _make_read_only(self) -> None:
         """So that an editor opens a file to be read. The run is closed by now: what cannot be done is only told."""
@@ -207,17 +231,30 @@ def open_run(
     folder = records.at(records_root(settings), chain.model, run.run, chain=chain)
     supervised = Supervised(folder, run, anchors, warn)
     anchors.push(chain.head())
-    folder.path.mkdir(parents=True, exist_ok=True)
-    in_force = supervised.secrets.redact(settings.model_dump_json(indent=2))
-    write_atomically(folder.path / "parameters.json", in_force + "\n")
-    supervised.keep_files()
     if abandoned is not None:
         warn(f"run {abandoned} had lost its process and was closed as abandoned")
-        run.append("abandoned_before", {"run": abandoned})
+    try:
+        _begin(supervised, settings, abandoned=abandoned, troubles=troubles)
+    except StoreError as full:
+        supervised.close("error", str(full))
+        raise
+    return supervised
+
+
+def _begin(supervised: Supervised, settings: Settings, *, abandoned: str | None, troubles: Sequence[str]) -> None:
+    """Write what stands in a run from the start: its parameters as a file, what went before, and its deviations."""
+    folder = supervised.folder.path
+    with telling("make", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    supervised.reserve.hold()
+    in_force = supervised.secrets.redact(settings.model_dump_json(indent=2))
+    write_atomically(folder / "parameters.json", in_force + "\n")
+    supervised.keep_files()
+    if abandoned is not None:
+        supervised.append("abandoned_before", {"run": abandoned})
     weak = (f"{name} {why}: it cannot be kept out of the record" for name, why in supervised.secrets.weak.items())
     for deviation in (*troubles, *weak, *settings.deviations_from_runbook()):
-        run.append("deviation", {"deviation": deviation})
-    return supervised
+        supervised.append("deviation", {"deviation": deviation})
 
 
 def _refuse_unresolved(chain: Chain, settings: Settings) -> dict[str, int]:
@@ -249,11 +286,13 @@ def resume(folder: RunFolder, *, holder: Holder | None = None, warn: Warn = lamb
     troubles = anchors.agree(chain)
     run = resume_run(chain, folder.run_id, by=actor(), body={}, holder=holder)
     mine = records.at(folder.root, folder.model, folder.run_id, chain=chain)
+    supervised = Supervised(mine, run, anchors, warn)
     anchors.push(chain.head())
+    supervised.reserve.hold()
     _fetch_files(mine)
     for trouble in troubles:
-        run.append("deviation", {"deviation": trouble})
-    return Supervised(mine, run, anchors, warn)
+        supervised.append("deviation", {"deviation": trouble})
+    return supervised
 
 
 def notebook_holder(pid: int) -> Holder:
@@ -283,5 +322,6 @@ def _fetch_files(folder: RunFolder) -> None:
     for name in store.names(under) if store.remote else ():
         path = folder.path / name.removeprefix(under)
         if ".." not in path.parts and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with telling("make", path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, store.read(name))
