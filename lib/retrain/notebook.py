@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "glue", "live", "show", "start"]
 
 RELATED = ("model_drift", "data_quality")
+_MESSAGE = 4000  # characters of an error that an entry of the record holds
 
 
 @dataclass(frozen=True)
@@ -303,8 +304,9 @@ def _report_errors(run: Run) -> None:
     def told(
         shell: Any, kind: type[BaseException], error: BaseException, trace: TracebackType, tb_offset: int | None = None
     ) -> list[str]:
+        message = run.secrets.redact(str(error))[:_MESSAGE]
         with suppress(TakenOver):  # the run has ended: what is shown here is no part of it any more
-            run.say("error", section=run.section, error=kind.__name__, message=str(error), exit_code=error.exit_code)  # type: ignore[attr-defined]
+            run.say("error", section=run.section, error=kind.__name__, message=message, exit_code=error.exit_code)  # type: ignore[attr-defined]
         lines = [f"{kind.__name__}: {error}"]
         shell._showtraceback(kind, error, lines)
         return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def test_one_huge_message_is_cut_too(cap: Callable[..., Any], tmp_path: Path) ->
 
 
 def test_large_displays_go_beside(cap: Callable[..., Any], tmp_path: Path) -> None:
-    """Text is cut; markup and pictures move out whole; structured data (scraps) stay."""
+    """Text is cut; markup, pictures and structured data move out whole, what is small beside them stays."""
     picture = base64.b64encode(b"p" * 300).decode()
     outputs, _ = cap(
         _display(text_plain="t" * 300),
@@ -86,7 +87,10 @@ def test_large_displays_go_beside(cap: Callable[..., Any], tmp_path: Path) -> No
     assert "text/html" not in outputs[1]["data"]
     assert "image/png" not in outputs[2]["data"]
     assert "the whole is in out.cell-1-1.png" in outputs[2]["data"]["text/plain"]
-    assert outputs[3]["data"]["application/json"] == "j" * 300
+    assert "[text/html, 300 characters, not kept here; the whole is in" in outputs[1]["data"]["text/plain"]
+    assert outputs[3]["data"] == {
+        "text/plain": "[application/json, 300 characters, not kept here; the whole is in out.cell-1-1.json]"
+    }
     assert (tmp_path / "out.cell-1-1.png").read_bytes() == b"p" * 300
     assert (tmp_path / "out.cell-1-1.html").read_text() == "<p>" * 100
 
@@ -97,6 +101,75 @@ def test_a_long_traceback_is_cut(cap: Callable[..., Any]) -> None:
     assert outputs[0]["traceback"][0] == "first"
     assert outputs[0]["traceback"][-1].endswith("last")
     assert sum(map(len, outputs[0]["traceback"])) < 250
+
+
+@pytest.mark.parametrize(
+    ("mime", "content", "suffix", "whole"),
+    [
+        ("application/json", {"a": ["é" * 300]}, "json", json.dumps({"a": ["é" * 300]}, ensure_ascii=False)),
+        ("application/json", ["x" * 99, "y" * 99], "json", json.dumps(["x" * 99, "y" * 99])),
+        ("application/vnd.plotly.v1+json", {"data": [1] * 300}, "json", json.dumps({"data": [1] * 300})),
+        ("application/javascript", "alert(1);" * 99, "js", "alert(1);" * 99),
+        ("application/x-anything", ["x" * 99, "y" * 99], "txt", "x" * 99 + "y" * 99),
+        ("application/pdf", base64.b64encode(b"%PDF" * 99).decode(), "pdf", "%PDF" * 99),
+        ("application/papermill.record+json", {"a": "x" * 300}, "json", json.dumps({"a": "x" * 300})),
+        ("x" * 300, "small", "txt", "small"),
+    ],
+)
+def test_whatever_is_shown_goes_beside_where_it_is_large(
+    cap: Callable[..., Any], tmp_path: Path, mime: str, content: Any, suffix: str, whole: str
+) -> None:
+    """Of any type, in whichever form a kernel sends it; also where it is the type's name that is large."""
+    outputs, _ = cap({"output_type": "display_data", "data": {mime: content}, "metadata": {}})
+    assert set(outputs[0]["data"]) == {"text/plain"}
+    assert f"the whole is in out.cell-1-1.{suffix}]" in outputs[0]["data"]["text/plain"]
+    assert len(outputs[0]["data"]["text/plain"]) < 250
+    assert (tmp_path / f"out.cell-1-1.{suffix}").read_text() == whole
+
+
+def test_a_scrap_stays_whole(cap: Callable[..., Any], tmp_path: Path) -> None:
+    """The decision record reads it, and half of one is worth nothing."""
+    scrap = {"application/scrapbook.scrap.json+json": {"name": "facts", "data": {"a": "x" * 300}}}
+    shown = {"output_type": "display_data", "data": dict(scrap), "metadata": {"scrapbook": {"name": "facts"}}}
+    outputs, _ = cap(shown)
+    assert outputs[0] == {**shown, "data": scrap}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_comes_with_a_display_goes_beside_too(cap: Callable[..., Any], tmp_path: Path) -> None:
+    """Metadata are shown by nobody and are as large as a kernel makes them; what fits stays."""
+    outputs, _ = cap(
+        {**_display(text_plain="x"), "metadata": {"a": "m" * 300}}, {**_display(text_plain="y"), "metadata": {"a": 1}}
+    )
+    assert outputs[0]["metadata"] == {}
+    told = "[metadata, 309 characters, not kept here; the whole is in out.cell-1-1.json]"
+    assert outputs[0]["data"]["text/plain"] == f"x\n{told}"
+    assert json.loads((tmp_path / "out.cell-1-1.json").read_text()) == {"a": "m" * 300}
+    assert outputs[1]["metadata"] == {"a": 1}
+
+
+def test_text_in_lines_is_kept_with_what_was_left_out(cap: Callable[..., Any]) -> None:
+    """As notebooks hold it: a list of lines is one text."""
+    outputs, _ = cap({"output_type": "display_data", "data": {"text/plain": ["a\n", "b"], "text/html": "<p>" * 100}})
+    assert outputs[0]["data"]["text/plain"].startswith("a\nb\n[text/html, 300 characters, ")
+
+
+def test_an_error_s_name_and_words_are_cut(cap: Callable[..., Any], tmp_path: Path) -> None:
+    """They stand beside the traceback, and in the account; the whole is beside, a secret in it is in neither."""
+    error = {"output_type": "error", "ename": "E" * 300, "evalue": "v" * 97 + "hunter2" + "w" * 300, "traceback": []}
+    outputs, _ = cap(error, redact=_without)
+    assert len(outputs[0]["ename"]) < 200
+    assert len(outputs[0]["evalue"]) < 200
+    assert outputs[0]["evalue"].startswith("v" * 49)
+    assert "the whole is in out.cell-1-2.txt" in outputs[0]["evalue"]
+    assert (tmp_path / "out.cell-1-2.txt").read_text() == "v" * 97 + "[redacted]" + "w" * 300
+
+
+def test_where_no_room_is_left_only_the_cut_is(cap: Callable[..., Any], tmp_path: Path) -> None:
+    """A limit too small for a share of a thousandth leaves head and tail of nothing, not the whole."""
+    outputs, _ = cap(_display(text_plain="x" * 100), _display(text_plain="y" * 90))
+    assert outputs[1]["data"]["text/plain"].strip().startswith("[… 90 characters left out")
+    assert (tmp_path / "out.cell-1-1.txt").read_text() == "y" * 90
 
 
 def _without(text: str) -> str:
@@ -271,3 +344,26 @@ def test_updates_are_capped_in_whatever_cell_they_come(write: Callable[..., Path
     assert "the whole is in 2.ipynb.cell-1-1.txt" in shown[1]
     assert (tmp_path / "2.ipynb.cell-1-1.txt").read_text() == f"'019{'x' * 100_000}'"
     assert len(list(tmp_path.glob("2.ipynb*"))) == 3
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "raise ValueError('x' * 3_000_000)",
+        "raise type('x' * 3_000_000, (Exception,), {})",
+        "import sys; sys.exit('x' * 3_000_000)",
+        "from IPython.display import display\ndisplay({'application/json': {'a': 'x' * 3_000_000}}, raw=True)",
+        "from IPython.display import display\ndisplay({'text/plain': 'x'}, raw=True, metadata={'a': 'x' * 3_000_000})",
+    ],
+    ids=["words", "name", "exit", "JSON", "metadata"],
+)
+def test_whatever_a_cell_says_the_notebook_and_its_account_stay_small(
+    write: Callable[..., Path], tmp_path: Path, source: str
+) -> None:
+    """End to end: an entry of the record can hold the reason, and a reviewer can open the notebook."""
+    account = execute(write(source), tmp_path / "out.ipynb", output_limit=100_000)
+    assert len(account.reason) <= 2000
+    assert (tmp_path / "out.ipynb").stat().st_size < 250_000
+    assert (tmp_path / "out.ipynb.account.jsonl").stat().st_size < 10_000
+    assert sum(path.stat().st_size for path in tmp_path.glob("out.ipynb.cell-1*")) >= 3_000_000
+    nbformat.validate(nbformat.read(tmp_path / "out.ipynb", as_version=4))

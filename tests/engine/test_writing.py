@@ -173,7 +173,8 @@ def test_outputs_without_room_are_left_out_and_the_notebook_is_not_complete(
     tiny: Path, write: Callable[..., Path]
 ) -> None:
     """The status is still written; without its outputs a notebook is INCOMPLETE, though every cell ran."""
-    show = "from IPython.display import JSON, display\ndisplay(JSON({'x': 'y' * 2_000_000}))"
+    scrap = "{'application/scrapbook.scrap.json+json': {'x': 'y' * 2_000_000}}"  # nothing else so large stays
+    show = f"from IPython.display import display\ndisplay({scrap}, raw=True)"
     with pytest.raises(EngineError, match="left out"):
         execute(write(show), tiny / "out.ipynb")
     account = Account.read(tiny / "out.ipynb")

@@ -19,6 +19,7 @@ from retrain.engine.account import Account, CellAccount, CellStatus, EngineError
 __all__ = ["Keeper"]
 
 RUNNING = "it is running, or was cut off without a word; whatever is missing did not happen"
+_REASON = 2000
 _PAPERMILL = {CellStatus.OK: "completed", CellStatus.NOT_RUN: "pending"}
 
 
@@ -107,7 +108,7 @@ class Keeper:
         if self.closed:
             return self.account
         self.closed = True
-        self.account = Account(status, self.redact(reason), where, tuple(self._cells.values()), self.output)
+        self.account = Account(status, _short(self.redact(reason)), where, tuple(self._cells.values()), self.output)
         try:
             self._finalise()
         finally:
@@ -203,6 +204,11 @@ def _told(path: Path) -> Iterator[None]:
         raise OutputExistsError(message) from error
     except OSError as error:
         raise EngineError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _short(reason: str) -> str:
+    """Return a reason of a length that an entry of the record and a banner can hold, whatever an error said."""
+    return reason if len(reason) <= _REASON else f"{reason[: _REASON - 1]}…"
 
 
 def _beside(output: Path, suffix: str) -> Path:

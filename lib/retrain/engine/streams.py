@@ -109,7 +109,7 @@ class Streams:
 def cut(text: str, limit: int, whole: Path | None) -> str:
     """Return head and tail of ``text``, which is free of secrets, with a line between that tells what is left out."""
     half = limit // 2
-    return text if len(text) <= limit else _with_cut(text[:half], text[-half:], len(text), whole)
+    return text if len(text) <= limit else _with_cut(text[:half], text[len(text) - half :], len(text), whole)
 
 
 def _with_cut(head: str, tail: str, total: int, whole: Path | None) -> str:
