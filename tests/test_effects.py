@@ -525,3 +525,18 @@ def test_an_answer_over_which_the_reader_breaks_is_one_that_was_lost(error: Exce
     assert f"no answer that can be read ({type(error).__name__}: " in entries[1].body["words"]
     assert perform(act, record=Durable(entries), clock=world.clock, lock=nullcontext()) == effect
     assert world.arrivals == 1
+
+
+def test_a_secret_is_not_cut_in_two_where_an_error_is_too_long() -> None:
+    """Its beginning alone would be taken for an ordinary word, and written."""
+    for before in range(280, 302):
+        world = FakeWorld()
+
+        def send(before: int = before) -> Answer:
+            raise RetrainError(f"{'x ' * (before // 2)}s3cr3t-canary-4711")
+
+        entries: list[Entry] = []
+        act = dataclasses.replace(swap(world), send=send)
+        perform(act, record=Durable(entries), clock=world.clock, lock=nullcontext())
+        told = str(entries[1].body).replace("s3cr3t-canary-4711", "")
+        assert "s3cr" not in told, before

@@ -16,9 +16,7 @@ from hypothesis import HealthCheck, assume, example, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from chained import append, begun
 from retrain import sandbox
-from retrain.engine import execute
 from retrain.errors import RetrainError, UsageError
 from retrain.redaction import weakness
 from retrain.secrets import Finding, Secrets, gather, scan
@@ -421,67 +419,3 @@ def test_a_file_that_cannot_be_read_is_not_clean(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Path, "read_bytes", refused)
     with pytest.raises(RetrainError, match="cannot be searched"):
         scan(tmp_path, knowing("fileSecret1"))
-
-
-CHANNELS = (
-    "a display's HTML", "a result's text", "standard output", "standard error", "a traceback", "a parameter",
-    "a deviation", "a service's answer", "an error's message", "a run's ending",
-)  # fmt: skip
-CANARIES = [f'cAn4ry-{number}/q"{"%" * number}é' for number in range(len(CHANNELS))]
-
-
-def test_canaries_in_all_channels_of_a_run_are_in_no_byte_of_its_folder(tmp_path: Path) -> None:
-    """Ten ways into a record: five outputs and the parameters of a notebook, and four kinds of entries."""
-    secrets = knowing(*CANARIES)
-    record = tmp_path / "record"
-    told = recorded(record, redact=secrets.redact, redact_value=secrets.redact_value)
-    assert scan(record, secrets) == []
-    everything = told + b"".join(path.read_bytes() for path in record.rglob("*") if path.is_file())
-    assert all(f"[redacted:S{number}]".encode() in everything for number in range(len(CHANNELS)))
-    assert b"cAn4ry" not in everything
-    assert json.loads((record / "out.ipynb").read_text())["metadata"]["retrain"]["account"]["status"] == "FAILED"
-    assert len(list(record.iterdir())) >= 4, "the whole of a long output stands beside the notebook"
-
-
-def test_each_of_the_ten_channels_would_tell_its_canary(tmp_path: Path) -> None:
-    """The control: with redaction off each canary is found, so that its channel leads into the record."""
-    recorded(tmp_path / "record", redact=str, redact_value=lambda value: value)
-    for number, channel in enumerate(CHANNELS):
-        assert scan(tmp_path / "record", knowing(CANARIES[number])), channel
-
-
-def recorded(record: Path, *, redact: Callable[[str], str], redact_value: Callable[[Any], Any]) -> bytes:
-    """Write a record into which every channel brings a canary of its own; return its entries' bodies."""
-    record.mkdir()
-    source = record.with_name("in.ipynb")
-    notebook(source, CANARIES)
-    execute(source, record / "out.ipynb", {"given": CANARIES[5]}, redact=redact, output_limit=400)
-    folder = begun(record, "flights", {})
-    bodies = {
-        "deviation": {"deviation": f"the URL is https://x/?t={quote(CANARIES[6])}"},
-        "sent": {"answer": {"text": json.dumps({"echo": CANARIES[7]}), "json": {CANARIES[7]: [CANARIES[7]]}}},
-        "error": {"message": f"refused {CANARIES[8]!r}"},
-        "ending": {"reason": f"line 1\nBasic {base64.b64encode(f'me:{CANARIES[9]}'.encode()).decode()}"},
-    }
-    for kind, body in bodies.items():
-        append(folder, kind, redact_value(body))
-    return json.dumps([entry.body for entry in folder.entries()], ensure_ascii=False).encode()
-
-
-def notebook(path: Path, canaries: list[str]) -> None:
-    import nbformat
-    from nbformat.v4 import new_code_cell, new_notebook
-
-    sources = [
-        "given = ''",
-        f"c = [bytes.fromhex(one).decode() for one in {[one.encode().hex()[::-1] for one in canaries]!r}]".replace(
-            "bytes.fromhex(one)", "bytes.fromhex(one[::-1])"
-        ),
-        "from IPython.display import HTML, JSON, display\ndisplay(HTML(f'<b title=\"{c[0]}\">'), c[1])",
-        "for line in range(99): print(line, c[2], given)\nimport sys; print(repr(c[3]), file=sys.stderr)",
-        "raise ValueError(c[4])",
-    ]
-    cells = [new_code_cell(source) for source in sources]  # type: ignore[no-untyped-call]
-    cells[0].metadata["tags"] = ["parameters"]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)  # type: ignore[no-untyped-call]

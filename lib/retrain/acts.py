@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Literal
 
 from retrain.effects import Act, EffectName, Level, State
-from retrain.errors import RetrainError
+from retrain.errors import RetrainError, shortened
 from retrain.service.answers import Answer, TrainingStatus
 from retrain.service.client import Service
 from retrain.service.reading import first, text
@@ -313,5 +313,5 @@ def _insert(insert: Callable[[], object]) -> Answer:
     try:
         insert()
     except RetrainError as error:
-        return Answer(error=str(error)[:500])
+        return Answer(error=shortened(str(error), 500))
     return Answer(text="inserted")

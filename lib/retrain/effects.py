@@ -26,7 +26,7 @@ from typing import Any, Literal, Protocol, Self
 from filelock import FileLock, Timeout
 
 from retrain.clock import Clock
-from retrain.errors import RetrainError
+from retrain.errors import RetrainError, shortened
 from retrain.facts import Effect
 from retrain.ledger.problems import Busy
 from retrain.service.answers import Answer
@@ -290,7 +290,7 @@ def _answered(act: Act) -> Answer:
     try:
         return act.send()
     except Exception as error:  # noqa: BLE001 - no answer may hold anything that keeps the request out of the record
-        told = str(error)[:300].encode("utf-8", "replace").decode()
+        told = shortened(str(error), 300).encode("utf-8", "replace").decode()
         return Answer(error=f"no answer that can be read ({type(error).__name__}: {told})")
 
 

@@ -16,6 +16,7 @@ from retrain.literal import literal
 
 __all__ = ["checked", "plain", "rows_of", "table", "verdict"]
 
+
 def plain(value: Any) -> str:
     """Return ``value`` as text that Markdown and HTML take literally; None reads *missing*."""
     if value is None:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from retrain.errors import RetrainError, UsageError, nearest
+from retrain.errors import RetrainError, UsageError, nearest, shortened
 
 if TYPE_CHECKING:
     from snowflake.connector.errors import Error
@@ -111,7 +111,7 @@ def listed(names: Iterable[str], *, most: int = 20) -> str:
 
 def _said(error: Error) -> str:
     text = error.raw_msg or error.msg or str(error)
-    return " ".join(text.split())[:300]
+    return shortened(text, 300)
 
 
 def _where(arguments: Mapping[str, Any]) -> str:

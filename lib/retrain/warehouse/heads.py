@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from retrain.clock import wall
-from retrain.errors import RetrainError
+from retrain.errors import RetrainError, shortened
 from retrain.ledger.chain import Head
 from retrain.ledger.problems import LedgerError, StoreError
 from retrain.warehouse.asker import ntz
@@ -82,7 +82,7 @@ class WarehouseHead:
         except connector.Error as error:
             if missing_table(error):
                 raise _NoTableError(str(error)) from None
-            raise StoreError(f"{self.place}: {name} failed: {' '.join((error.msg or '').split())[:300]}") from error
+            raise StoreError(f"{self.place}: {name} failed: {shortened(error.msg or '', 300)}") from error
         except RetrainError as error:
             raise StoreError(f"{self.place}: {error}") from error
 
