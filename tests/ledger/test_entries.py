@@ -93,6 +93,8 @@ def test_an_entry_that_is_too_large_is_refused_and_not_read() -> None:
         rewritten(made("opened"), lambda envelope: envelope["signatures"].append(envelope["signatures"][0])),
         rewritten(made("opened"), lambda envelope: envelope.update(note="x")),
         rewritten(made(), lambda envelope: envelope.update(payload=base64.b64encode(b"[]").decode())),
+        rewritten(made(), lambda envelope: envelope.update(payload="****")),
+        rewritten(made(), lambda envelope: envelope.update(payload="W11=")),  # as good a base64 of [] as W10=
     ],
 )
 def test_what_is_no_envelope_is_malformed(data: bytes) -> None:

@@ -158,6 +158,17 @@ def test_a_holder_that_was_taken_over_cannot_append(record: Record, dead: Die) -
     assert kinds(record) == ["opened", "abandoned", "opened"]
 
 
+def test_who_asks_whether_it_still_holds_the_model_writes_nothing(record: Record, dead: Die) -> None:
+    """To be asked before a file is written: silent while it does, and an error once another has it."""
+    first = opened(record)
+    first.hold()
+    dead()
+    opened(record, "run-2")
+    with pytest.raises(TakenOver, match="no longer holds delays"):
+        first.hold()
+    assert kinds(record) == ["opened", "abandoned", "opened"]
+
+
 def test_a_run_that_ended_writes_no_more(record: Record, dead: Die) -> None:
     """Nor does one whose place was taken through the very same chain."""
     run = opened(record)

@@ -10,6 +10,7 @@ import pytest
 
 from retrain.errors import UsageError
 from retrain.ledger import FolderStore, Head, Report, approve, encode, open_run, resolve, resume_run, verify
+from retrain.ledger.canonical import canonical
 from retrain.ledger.chain import HINT
 from retrain.ledger.entries import GENESIS, Entry, decode
 
@@ -195,6 +196,16 @@ def test_an_entry_signed_by_the_wrong_one_is_named(
     report = checked(record)
     assert (report.status, at_fault(report)) == ("tampered", [name(3)])
     assert problem in next(finding.problem for finding in report.findings if finding.file == name(3))
+
+
+def test_a_signature_of_something_else_does_not_hold(record: Record) -> None:
+    """The right key signed, and another entry: OPEN with the signature of CLOSE."""
+    head = record.whole_run("run-1", files=0)
+    opened, closed = (json.loads(record.entry(number).read_bytes()) for number in (1, 5))
+    record.entry(1).write_bytes(canonical({**opened, "signatures": closed["signatures"]}))
+    report = checked(record, head)
+    assert at_fault(report) == [name(1)]
+    assert report.findings[0].problem == "the signature does not hold by the key of the runner"
 
 
 def test_one_key_in_both_roles_does_not_approve_what_it_opened(record: Record) -> None:
