@@ -137,7 +137,7 @@ def test_a_look_that_fails_is_not_the_end_and_keeps_what_was_known() -> None:
     ended, _, _ = waited(answer, live=shown.append, poll_seconds=15)
     assert ended.status is not None
     assert ended.status.phase == "completed"
-    assert {line.split("` ")[1] for line in shown[:-1]} == {"40% running"}
+    assert {line.partition(" ")[2] for line in shown[:-1]} == {"40% running"}
 
 
 def test_nothing_is_waited_for_where_no_training_began() -> None:
