@@ -60,15 +60,19 @@ def unresolved_swap(chain: Chain, *, world: str | None) -> tuple[RunFolder, str]
     could not begin before everything earlier was settled, and who has ended sends nothing more. So it costs the same in
     a record of any length, save where runs of before that mark, or of other worlds of a sandbox, lie in between.
     """
+    before_the_mark = False  # there, what did nothing is passed over unread
     for folder in records.of_chain(chain):
-        if folder.opened.get("world") != world:
-            continue
         closed = folder.closed if folder.seal is not None else None
         idle = closed is not None and closed.get("effects") == closed.get("unsettled") == []
+        if idle and before_the_mark:
+            continue
+        before_the_mark = LOOKED_BACK not in folder.opened
+        if folder.opened.get("world") != world:
+            continue
         for entry in () if idle else folder.unresolved():
             if entry.body.get("effect") in _TOGGLES:
                 return folder, str(entry.body["effect"])
-        if LOOKED_BACK in folder.opened or (not idle and _swapped(folder)):
+        if not before_the_mark or (not idle and _swapped(folder)):
             return None
     return None
 
