@@ -1,7 +1,7 @@
 """Answers that arrive at the same moment are decoded one after the other.
 
-The connector's decoder sets itself up with ``std::call_once`` while it holds the interpreter; two threads in their first
-answers stop each other for ever, and with them the whole process.
+The connector's decoder sets itself up with ``std::call_once`` while it holds the interpreter; two threads in their
+first answers stop each other for ever, and with them the whole process.
 """
 
 import json
