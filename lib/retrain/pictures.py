@@ -5,13 +5,11 @@ Drawn without pyplot: no global state, no backend, nothing left open.
 
 from __future__ import annotations
 
-import importlib
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from retrain.facts import FeatureDrift, Metrics, Window
@@ -25,14 +23,11 @@ __all__ = [
     "Picture",
     "candidate_against_production",
     "f1_over_time",
-    "get_ready",
     "latencies",
     "psi_by_feature",
     "psi_over_time",
     "watch",
 ]
-
-_DRAWS = "matplotlib.backends.backend_agg"
 
 _BLUE, _RED, _GREY, _AMBER = "#2f6690", "#b23a48", "#8d99ae", "#d58936"
 
@@ -50,11 +45,6 @@ class Picture:
     def __repr__(self) -> str:
         """Return the text."""
         return self.text
-
-
-def get_ready() -> None:
-    """Begin to import what draws, beside what the caller waits for; whoever draws meanwhile waits for it."""
-    Thread(target=importlib.import_module, args=(_DRAWS,), name="pictures", daemon=True).start()
 
 
 def f1_over_time(windows: Sequence[Window], *, baseline: float | None, tolerance: float) -> Picture:

@@ -51,11 +51,13 @@ RUNBOOK = (
     "retrain.warehouse.driver",
     "retrain.steps.when_to_retrain",
     "croniter",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
 )
 """What a kernel and the first of the runbook's notebooks need. No kernel is forked before: it would import the same."""
 
-LATER = ("matplotlib.figure", "matplotlib.backends.backend_agg", "retrain.acts", "retrain.service.client")
-"""What the runbook's other notebooks need. The first imports matplotlib itself, while it waits for the warehouse."""
+LATER = ("retrain.acts", "retrain.service.client")
+"""What the runbook's notebooks need where something is to be done."""
 
 _HEADSTART_MILLISECONDS = 400
 """What is needed later is imported so long after the first kernel was asked for: it has the processors until then."""

@@ -95,7 +95,6 @@ class Drift:
 
 def accuracy(run: Run) -> Accuracy:
     """Ask the warehouse for the serving version's baseline, its F1 over the last days, and F1 by day for a picture."""
-    pictures.get_ready()
     since, until = _window(run)
     coverage = partial(run.warehouse.new_samples, since=since, until=until)
     run.warehouse.ahead({"days": partial(_days, run), "coverage": coverage, "features": run.warehouse.features})
