@@ -91,3 +91,15 @@ def test_a_recorded_run_is_replayed(
     folder = record(tmp_path, whole_run())
     code, out, _ = call(monkeypatch, capsys, "replay", folder.run_id, "--json", "--records", str(tmp_path))
     assert (code, json.loads(out)["status"]) == (0, "identical")
+
+
+def test_what_the_system_refuses_is_one_message_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A full disk, a folder where a file should be: no traceback, exit 1, and JSON where it was asked for."""
+    (tmp_path / "config.toml").mkdir()
+    monkeypatch.setattr(cli, "app", lambda **_: (tmp_path / "config.toml").read_text())
+    code, out, said = call(monkeypatch, capsys, "runs", "--json")
+    assert (code, said) == (1, f"retrain: {tmp_path / 'config.toml'}: Is a directory\n")
+    told = json.loads(out)
+    assert (told["outcome"], told["exit_code"]) == ("error", 1)

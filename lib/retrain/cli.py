@@ -8,7 +8,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -157,17 +157,24 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except RetrainError as error:
-        if "--json" in sys.argv:
-            _print_json(
-                {
-                    "outcome": _outcome(error),
-                    "error": type(error).__name__,
-                    "message": str(error),
-                    "exit_code": error.exit_code,
-                }
-            )
-        sys.stderr.write(f"retrain: {error}\n")
-        sys.exit(error.exit_code)
+        _refuse(error)
+    except OSError as error:  # a full disk, say, where nothing else tells of it
+        _refuse(RetrainError(f"{error.filename or 'a file'}: {error.strerror or error}"))
+
+
+def _refuse(error: RetrainError) -> NoReturn:
+    """Print the one message and exit with the error's code."""
+    if "--json" in sys.argv:
+        _print_json(
+            {
+                "outcome": _outcome(error),
+                "error": type(error).__name__,
+                "message": str(error),
+                "exit_code": error.exit_code,
+            }
+        )
+    sys.stderr.write(f"retrain: {error}\n")
+    sys.exit(error.exit_code)
 
 
 def _outcome(error: RetrainError) -> str:
