@@ -215,6 +215,18 @@ def test_who_is_on_call_hears_of_an_act_that_may_still_happen(
     assert f"retrain resolve {first.folder.run_id} --effect swap" in message["message"]
 
 
+def test_who_is_on_call_hears_of_a_run_that_lost_its_process(
+    told: Settings, sink: Sink, dead: Callable[[], None]
+) -> None:
+    """The next run closes it and says so, also where that one finds nothing to do."""
+    first = supervision.open_run(told, {})
+    dead()
+    supervision.open_run(told, {}).close("no_action")
+    (message,) = sink.posted
+    assert (message["title"], message["type"]) == ("retrain: abandoned: flights (production)", "failure")
+    assert f"next: retrain show {first.folder.run_id}" in message["message"]
+
+
 def test_settings_without_notifications_tell_nobody(settings: Settings) -> None:
     notifying.check(settings)
     assert notifying.announce(settings, NOTICE, redact=str)() == []

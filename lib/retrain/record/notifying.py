@@ -30,8 +30,9 @@ SECONDS = 10.0
 
 _UNTOLD = frozenset({"no_action"})
 _KINDS: Mapping[str, str] = MappingProxyType({"deployed": "success", "awaiting_approval": "info"})
-_LOUD = frozenset({"error", "rolled_back", "smoke_failed", "unresolved"})
+_LOUD = frozenset({"abandoned", "error", "rolled_back", "smoke_failed", "unresolved"})
 _NEXT: Mapping[str, str] = MappingProxyType({
+    "abandoned": "retrain show {run}, and see what it had sent",
     "awaiting_approval": "retrain approve {run} --by NAME, then retrain run --resume {run}",
     "unresolved": "look at what serves, then retrain resolve {run} --effect EFFECT --outcome applied|not_applied"
     " --by NAME --why TEXT",

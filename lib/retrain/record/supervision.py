@@ -72,6 +72,7 @@ class Supervised:
         self._anchors = anchors
         self._warn = warn
         self._uploaded: dict[str, str] = {}
+        self._heard: list[Callable[[], list[str]]] = []
 
     @property
     def for_kernels(self) -> dict[str, str]:
@@ -180,11 +181,15 @@ class Supervised:
     def _let_go(self, head: ledger.Head, told: Decision) -> None:
         """Push the head and tell people, side by side. What is late or fails by now is only told."""
         self._anchors.push(head)
-        notice = Notice(told.outcome, told.model, told.environment, told.run_id, told.reason, head)
-        heard = notifying.announce(self.folder.settings, notice, redact=self.secrets.redact)
+        self.tell(Notice(told.outcome, told.model, told.environment, told.run_id, told.reason, head))
         self._leave_anchors()
-        for trouble in heard():
-            self._warn(trouble)
+        for heard in self._heard:
+            for trouble in heard():
+                self._warn(trouble)
+
+    def tell(self, notice: Notice) -> None:
+        """Begin to tell people; whether they were reached is asked when the process lets go of the run."""
+        self._heard.append(notifying.announce(self.folder.settings, notice, redact=self.secrets.redact))
 
     def _leave_anchors(self) -> None:
         self._anchors.wait()
@@ -232,7 +237,9 @@ def open_run(
     supervised = Supervised(folder, run, anchors, warn)
     anchors.push(chain.head())
     if abandoned is not None:
-        warn(f"run {abandoned} had lost its process and was closed as abandoned")
+        lost = f"run {abandoned} had lost its process and was closed as abandoned"
+        warn(lost)
+        supervised.tell(Notice("abandoned", chain.model, settings.environment, abandoned, lost, chain.head()))
     try:
         _begin(supervised, settings, abandoned=abandoned, troubles=troubles)
     except StoreError as full:
