@@ -105,6 +105,8 @@ def played(case: Case, side: str, disk: Path) -> Found:
                     _await(folder / "begun", runner)
                     runner.send_signal(case.signal)
                 exit_code = runner.wait(ENDED_SECONDS)
+            except subprocess.TimeoutExpired:
+                return Found((), (f"did not end within {ENDED_SECONDS:g} s",))
             finally:
                 runner.kill()
         marks = {index for index in range(3) if (folder / f"ended-{index}").exists()}
