@@ -26,6 +26,7 @@ class Told(ThreadingHTTPServer):
     """A service that scores, and keeps what came over which connection."""
 
     daemon_threads = True
+    request_queue_size = 64  # of sixteen that come at once a queue of five turns some away on a busy machine
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
