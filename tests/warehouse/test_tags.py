@@ -65,7 +65,8 @@ def test_the_queries_that_keep_the_head_name_its_run_and_entry(folder: RunFolder
     anchors = Anchors([warehouse_head(folder.settings)])
     assert anchors.agree(chain) == []
     anchors.push(chain.head())
-    assert anchors.troubles() == []
+    anchors.wait()
+    assert (anchors.troubles(), anchors.behind()) == ([], [])
     anchors.close()
     asked = tags(arguments)[before:]
     assert asked[0] == {"head": "flights", "run": None, "entry": None}
