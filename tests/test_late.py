@@ -53,7 +53,9 @@ print(seen[0] is colorsys.rgb_to_hsv, rgb_to_hsv is colorsys.rgb_to_hsv, rgb_to_
 
 
 LEFT_OUT = """
-import sys, retrain.ledger.keys, retrain.warehouse.driver
+import sys, retrain.runner, retrain.warehouse.driver
+from retrain.engine.lean import import_papermill
+import_papermill()
 print(sorted({"boto3", "botocore"} & set(sys.modules)))
 import boto3
 print(boto3.__name__, sys.modules["botocore"].__name__)

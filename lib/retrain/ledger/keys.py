@@ -33,8 +33,8 @@ with left_out(("boto3", "botocore")):  # for keys in AWS, which are not used her
     from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined]  # their public home
 
 __all__ = [
-    "ROLES", "PinnedKey", "load_pinned", "load_signer", "make_key", "pin", "public_pem", "save_pinned", "trusts",
-    "unfit",
+    "ROLES", "CryptoSigner", "PinnedKey", "load_pinned", "load_signer", "make_key", "pin", "public_pem", "save_pinned",
+    "trusts", "unfit",
 ]  # fmt: skip
 
 ROLES: Final = ("runner", "approver")

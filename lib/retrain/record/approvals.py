@@ -8,12 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]  # its public home
-
 from retrain import ledger
 from retrain.errors import UsageError, nearest
 from retrain.ledger import Chain, Entry, open_store, push_head
-from retrain.ledger.keys import trusts
+from retrain.ledger.keys import CryptoSigner, trusts
 from retrain.ledger.people import same_name, same_person, wrong_approval
 from retrain.record import keyring
 from retrain.record.anchors import sinks

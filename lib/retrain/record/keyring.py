@@ -10,11 +10,20 @@ import re
 from pathlib import Path
 
 from filelock import FileLock
-from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]  # its public home
 
 from retrain.errors import UsageError
 from retrain.ledger.entries import SIGNED, sha256
-from retrain.ledger.keys import PinnedKey, load_pinned, load_signer, make_key, pin, public_pem, save_pinned, unfit
+from retrain.ledger.keys import (
+    CryptoSigner,
+    PinnedKey,
+    load_pinned,
+    load_signer,
+    make_key,
+    pin,
+    public_pem,
+    save_pinned,
+    unfit,
+)
 from retrain.ledger.people import same_name
 from retrain.settings import Settings, project_root
 
