@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -153,6 +154,8 @@ def main() -> None:
     asked = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if asked in _RUNS_NOTEBOOKS:
         _warm_up()
+    else:  # to look for plugins is a tenth of what a list of runs takes; kernels, which may have them, are not started
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     _mount_sandbox(asked)
     try:
         app(standalone_mode=True)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retrain import environment, runbook
 from retrain.checks import Verdict
-from retrain.engine import Account, Interrupted, execute
+from retrain.engine import Account, Interrupted, ahead, execute, expect_more, prepare
 from retrain.engine.signals import Stop, stop_on_signals
 from retrain.errors import RetrainError, UsageError
 from retrain.facts import Request
@@ -25,6 +25,9 @@ from retrain.record.opening import NOTEBOOK_VARIABLE
 from retrain.record.records import RunFolder
 from retrain.record.supervision import Supervised
 from retrain.settings import FILE_ONLY, Settings, project_root
+
+if TYPE_CHECKING:
+    from retrain.engine.kernels import WarmKernelManager
 
 __all__ = ["Listener", "resume", "roll_back", "run", "step"]
 
@@ -43,6 +46,8 @@ def run(settings: Settings, *, request: Request | None = None, listener: Listene
         settings = environment.resolve(settings)
         anchors = Anchors(sinks(settings))
         flow.listener = listener
+        prepare()  # while the places outside are asked
+        flow.ask_ahead()
         flow.look()
         flow.supervised = supervision.open_run(settings, told, anchors=anchors, warn=flow.warn)
         _end(flow, *_follow(flow, runbook.FIRST))
@@ -74,6 +79,7 @@ class _Flow:
         self.began: float | None = time.monotonic()
         self.listener: Listener = lambda *_: None
         self.supervised: Supervised | None = None
+        self._kernel: WarmKernelManager | None = None
 
     @property
     def held(self) -> Supervised:
@@ -91,6 +97,21 @@ class _Flow:
     def warn(self, message: str) -> None:
         self.listener("warning", {"message": message})
 
+    def ask_ahead(self) -> None:
+        """Ask for the next section's kernel, so that it starts beside what is going on."""
+        if self._kernel is None:
+            self._kernel = ahead(project_root())
+
+    def kernel(self) -> WarmKernelManager | None:
+        """Take the kernel that was asked for ahead."""
+        kernel, self._kernel = self._kernel, None
+        return kernel
+
+    def let_go(self) -> None:
+        """Let go of a kernel that no section came for."""
+        if (kernel := self.kernel()) is not None:
+            kernel.drop()
+
     def look(self) -> None:
         """Raise if a signal came in between two notebooks."""
         if self.stop.signal is not None:
@@ -101,7 +122,11 @@ class _Flow:
 def _until_stopped() -> Iterator[_Flow]:
     """Take note of SIGINT and SIGTERM from here on, so that whatever is begun is also ended in the record."""
     with stop_on_signals() as stop:
-        yield _Flow(stop)
+        flow = _Flow(stop)
+        try:
+            yield flow
+        finally:
+            flow.let_go()
 
 
 def _follow(flow: _Flow, section: str) -> tuple[str, str]:
@@ -111,6 +136,8 @@ def _follow(flow: _Flow, section: str) -> tuple[str, str]:
             while section != runbook.LAST:
                 _execute(flow, section)
                 section = _next(flow.folder)
+                if section != runbook.LAST:
+                    expect_more()
         outcome, reason = runbook.run_outcome(flow.folder.verdicts()), ""
     except Interrupted as stop:
         return "interrupted", str(stop)
@@ -225,6 +252,8 @@ def _execute(flow: _Flow, name: str) -> None:
         cell_timeout=cell_seconds(flow.settings, name),
         redact=flow.held.secrets.redact,
         cwd=project_root(),
+        kernel=flow.kernel(),
+        on_cell=None if name == runbook.LAST else lambda cell: None if cell.finished_at is None else flow.ask_ahead(),
     )
     flow.held.keep_files()
     _believe(flow, account, name, before)

@@ -13,6 +13,8 @@
     makes a database
  9. temporary folders stay behind                ``warehouse`` sets the temporary directory first
 10. INFORMATION_SCHEMA.TABLES lists no views     list_views
+11. a query is parsed three times, which takes   parsed, described
+    longer than the query
 
 Import this only in the warehouse's process, after ``tempfile.tempdir`` is set: fakesnow makes a folder when imported.
 """
@@ -29,16 +31,19 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping
 from decimal import Decimal
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import duckdb
 import fakesnow.arrow
+import fakesnow.cursor
+import fakesnow.dialect
 import fakesnow.info_schema
 import pyarrow as pa
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.instance import FakeSnow
 from snowflake.connector.errors import DatabaseError, Error, ProgrammingError
+from sqlglot import Expr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -58,6 +63,7 @@ TABLES_AND_VIEWS = """
     SELECT database_name, schema_name, table_name, estimated_size, 'BASE TABLE' AS kind FROM duckdb_tables()
     UNION ALL SELECT database_name, schema_name, view_name, NULL, 'VIEW' FROM duckdb_views() WHERE NOT internal"""
 UNSUPPORTED = "The sandbox's warehouse does not support this statement"
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 LOCKED, CANCELLED, CANCELLED_STATE = 625, 604, "57014"
 UNKNOWN_COLUMN, UNKNOWN_COLUMN_STATE = 904, "42000"
 BINDER_ERROR = 2043  # what fakesnow gives for every binder error
@@ -74,9 +80,12 @@ def apply(shared: FakeSnow) -> None:
         _originals["timestamps"] = fakesnow.arrow.timestamp_to_sf_struct
         _originals["binding"] = server.from_binding
         _originals["execute"] = FakeSnowflakeCursor.execute
+        _originals["describe"] = FakeSnowflakeCursor._describe_last_sql
         fakesnow.arrow.timestamp_to_sf_struct = null_timestamps
         server.from_binding = bindings
         FakeSnowflakeCursor.execute = ordinary_errors(FakeSnowflakeCursor.execute)  # type: ignore[method-assign]
+        server.parse_one = fakesnow.cursor.parse_one = parsed  # type: ignore[attr-defined]
+        FakeSnowflakeCursor._describe_last_sql = described  # type: ignore[method-assign, assignment]
     shared.results_cache = Results(RESULTS_BYTES)  # type: ignore[assignment]
     shared.nop_regexes = LET_THROUGH
     server.shared_fs = shared
@@ -107,6 +116,25 @@ def bindings(binding: dict[str, Any]) -> Any:
     if kind == "FIXED" and value is not None and not re.fullmatch(r"[+-]?\d+", value):
         return Decimal(value)
     return _originals["binding"](binding)
+
+
+def parsed(command: str) -> Expr:
+    """Parse a statement as fakesnow does, one that was parsed before by copying what came of it."""
+    return _parsed(command).copy()
+
+
+@lru_cache(maxsize=128)
+def _parsed(command: str) -> Expr:
+    return fakesnow.dialect.parse_one(command)
+
+
+def described(cursor: FakeSnowflakeCursor) -> list[Any]:
+    """Return the columns of the last result as DuckDB tells them of a plain query, whose text it has understood."""
+    sql = COMMENT.sub("", cursor._last_sql or "")
+    if not re.match(r"\s*(SELECT|WITH)\b", sql) or ";" in sql:  # two statements, where it sets a seed
+        return list(_originals["describe"](cursor))
+    with cursor._conn.cursor() as other:
+        return list(other._duck_conn.execute(f"DESCRIBE {sql}", cursor._last_params).fetchall())
 
 
 def ordinary_errors(execute: Callable[..., Any]) -> Callable[..., Any]:

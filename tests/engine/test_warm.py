@@ -304,8 +304,8 @@ def test_no_import_starts_a_thread_not_even_for_a_moment() -> None:
     code = (
         "import threading\nstarted, start = [], threading.Thread.start\n"
         "threading.Thread.start = lambda thread: (started.append(thread.name), start(thread))[1]\n"
-        "from retrain.engine.zygote import LATER, RUNBOOK, STACK, preload\n"
-        "preload(RUNBOOK + LATER + STACK)\nprint(started)"
+        "from retrain.engine.zygote import ERRANDS, LATER, RUNBOOK, STACK, preload\n"
+        "preload(ERRANDS + RUNBOOK + LATER + STACK)\nprint(started)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert told.stdout == "[]\n"
@@ -345,7 +345,7 @@ def test_after_an_import_that_fails_or_starts_a_thread_no_kernel_is_forked(tmp_p
     code = (
         "import os, socket, sys\nfrom retrain.engine.zygote import _Zygote, receive, send\n"
         "ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
-        "zygote = _Zygote(theirs)\nassert zygote.prepare(['string', sys.argv[1], 'this'])\n"
+        "zygote = _Zygote(theirs)\nzygote.begin()\nassert zygote.prepare(['string', sys.argv[1], 'this'])\n"
         "mine, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
         "body = os.memfd_create('request')\nos.write(body, b'{}')\n"
         "send(ours, b'k', [body, answers.fileno(), 1, 2])\nassert zygote.answer(None)\n"

@@ -79,10 +79,20 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     code = """
 import json, fakesnow, importlib
 server = importlib.import_module("fakesnow.server")
+def parsed():
+    import fakesnow.cursor, fakesnow.dialect, sqlglot
+    from unittest.mock import patch
+    cursor = fakesnow.FakeSnow().connect().cursor()
+    with patch("sqlglot.parse_one", wraps=sqlglot.parse_one) as told:
+        fakesnow.dialect.parse_one("SELECT 1 AS only")  # as the server does first
+        cursor.execute("SELECT 1 AS only")
+        cursor._describe_last_sql()
+    return sum("only" in str(call).lower() for call in told.call_args_list)
 abort = next(route for route in server.routes if route.path.endswith("abort-request"))
 print(json.dumps({
     "results": type(fakesnow.instance.FakeSnow().results_cache).__name__,
     "abort": abort.endpoint.__name__,
+    "parsed": parsed(),
     "real": type(server.from_binding({"type": "REAL", "value": "1.5"})).__name__,
 }))"""
     env = {**os.environ, "TMPDIR": str(scratch)}
@@ -243,6 +253,31 @@ assert list(results) == ["small"] and results.get("large") is None
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     assert released["results"] == "dict", "mend 4 is not needed any more"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 AS a, 'x' AS b, 1.5::float AS c, NULL::timestamp_ntz AS d, 1::number(10, 2) AS e, TRUE AS f",
+        "-- said first; and more\nWITH t AS (SELECT 1 AS n) SELECT n, COUNT(*) AS m FROM t GROUP BY n",
+        "SELECT 'a /* b */ c' AS kept /* not; this */",
+        "SELECT * FROM (VALUES (1), (2)) AS t(n) SAMPLE (100) SEED (1)",
+        "SHOW TABLES",
+    ],
+)
+def test_columns_are_described_as_ever(connect: Connect, plain: SnowflakeConnection, sql: str) -> None:
+    """A statement that was asked before too, and what it came to then changes nothing now."""
+    wire = connect()
+    told = []
+    for connection in (plain, wire, wire):
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            told.append([(column.name, column.type_code) for column in cursor.description])
+    assert told[1:] == [told[0], told[0]]
+
+
+def test_a_query_is_parsed_once(released: dict[str, Any]) -> None:
+    assert released["parsed"] == 3, "mend 11 is not needed any more"
 
 
 def test_abort_interrupts_the_statement(wire: SnowflakeConnection, released: dict[str, Any]) -> None:

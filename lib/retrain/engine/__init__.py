@@ -13,8 +13,9 @@ from retrain.engine.account import (
     OutputExistsError,
     Status,
 )
-from retrain.engine.execution import execute
+from retrain.engine.execution import ahead, execute, prepare
 from retrain.engine.papermill_engine import RetrainEngine
+from retrain.engine.zygotes import expect_more
 
 __all__ = [
     "Account",
@@ -25,5 +26,8 @@ __all__ = [
     "OutputExistsError",
     "RetrainEngine",
     "Status",
+    "ahead",
     "execute",
+    "expect_more",
+    "prepare",
 ]

@@ -16,6 +16,7 @@ from papermill.clientwrap import PapermillNotebookClient
 
 from retrain.engine.account import Account, CellStatus, EngineError
 from retrain.engine.keeper import Keeper
+from retrain.engine.kernels import WarmKernelManager
 from retrain.engine.outputs import LIMIT, CellOutputs
 from retrain.engine.signals import Stop, StopRequestedError
 from retrain.engine.verdict import ending, verdict
@@ -37,12 +38,24 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
 
     km: Any
 
-    def __init__(self, keeper: Keeper, stop: Stop, *, output_limit: int = LIMIT, **traits: Any) -> None:
-        """Take the keeper (its notebook is executed in place), the stop to heed, and nbclient's own traits."""
+    def __init__(
+        self,
+        keeper: Keeper,
+        stop: Stop,
+        *,
+        output_limit: int = LIMIT,
+        kernel: WarmKernelManager | None = None,
+        **traits: Any,
+    ) -> None:
+        """Take the keeper (its notebook is executed in place), the stop to heed, and nbclient's own traits.
+
+        ``kernel`` was asked for ahead, and is taken if it is the kind that the notebook wants.
+        """
         super().__init__(_Manager(keeper.nb), **traits)
         self._keeper = keeper
         self._stop = stop
         self._output_limit = output_limit
+        self._ahead = kernel
         self._caps: dict[int, CellOutputs] = {}
 
     def execute(self, **kwargs: Any) -> Account:
@@ -75,7 +88,10 @@ class AccountingClient(PapermillNotebookClient):  # type: ignore[misc]
             error.add_note(str(unwritten))  # what broke first is what is told; this says what is not on disk
 
     async def _begin(self, **kwargs: Any) -> None:
-        self.km = self.create_kernel_manager()
+        self.km, self._ahead = self._ahead or self.create_kernel_manager(), None
+        if self.km.kernel_name != self.kernel_name:
+            self.km.drop()
+            self.km = self.create_kernel_manager()
         await self._unless_stopped(self.async_start_new_kernel(**kwargs))
         await self._unless_stopped(self.async_start_new_kernel_client())
 

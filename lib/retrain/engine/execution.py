@@ -6,15 +6,18 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from retrain.engine import lean
+from retrain.engine import lean, zygotes
 from retrain.engine import parameters as names
 from retrain.engine.account import Account, CellAccount, EngineError, Interrupted, OutputExistsError, Status
 from retrain.engine.signals import Stop, stop_on_signals
 from retrain.errors import RetrainError, UsageError
 
-__all__ = ["execute"]
+if TYPE_CHECKING:
+    from retrain.engine.kernels import WarmKernelManager
+
+__all__ = ["ahead", "execute", "prepare"]
 
 
 def execute(
@@ -28,6 +31,7 @@ def execute(
     cwd: Path | str | None = None,
     redact: Callable[[str], str] | None = None,
     output_limit: int | None = None,
+    kernel: WarmKernelManager | None = None,
 ) -> Account:
     """Execute ``input_path`` into the new file ``output_path`` and return the account of its cells.
 
@@ -35,7 +39,7 @@ def execute(
     line an event. ``kernel_env`` is laid over this process's environment (None takes a variable away), ``cwd`` is the
     kernel's folder (default: this process's), ``cell_timeout`` is in seconds, ``output_limit`` in characters a cell,
     ``on_cell`` is called when a cell starts and when it ends, ``redact`` sees every text before it is written and must
-    leave JSON valid.
+    leave JSON valid. ``kernel`` is one that was asked for ahead (``retrain.engine.kernels.ahead``).
 
     Raises UsageError (no such notebook, parameter unknown: before a kernel starts), OutputExistsError (nothing run),
     Interrupted (SIGINT, SIGTERM: file finalised), EngineError (kernel did not start, disk full; ``account`` on it).
@@ -53,9 +57,24 @@ def execute(
         "kernel_env": None if kernel_env is None else _environment(kernel_env),
         "report": accounts.append,
         **({} if output_limit is None else {"output_limit": output_limit}),
+        **({} if kernel is None else {"kernel": kernel}),
     }
     with stop_on_signals() as stop:
         return _run(source, output, given, accounts, stop=stop, options=options)
+
+
+def prepare() -> None:
+    """Import what executing takes, where there is time for it: a quarter of a second."""
+    lean.import_papermill()
+
+
+def ahead(cwd: Path) -> WarmKernelManager | None:
+    """Ask for the next notebook's kernel, as ``retrain.engine.kernels.ahead``: None where kernels are not forked."""
+    if not zygotes.supported():
+        return None
+    from retrain.engine import kernels
+
+    return kernels.ahead(cwd)
 
 
 def _run(

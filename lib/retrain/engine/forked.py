@@ -1,4 +1,4 @@
-"""What a fork of the zygote does to become a kernel that cannot be told from a freshly started one."""
+"""What a fork of the zygote does to become a kernel that cannot be told from a freshly started one, or an errand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import time
 import traceback
 from typing import Any, NoReturn
 
-__all__ = ["run"]
+__all__ = ["run", "run_errand"]
 
 _PR_SET_PDEATHSIG = 1
 
@@ -29,7 +30,7 @@ def run(request: dict[str, Any], answer: socket.socket, streams: list[int]) -> N
     try:
         _detach(streams)
         _settle(request)
-        app = _start(request["argv"], answer)
+        app = _start(request, answer)
         app.start()
         code = 0
     except SystemExit as exit_:
@@ -38,6 +39,19 @@ def run(request: dict[str, Any], answer: socket.socket, streams: list[int]) -> N
         traceback.print_exc(file=sys.__stderr__)
     finally:
         _leave(app, code)
+
+
+def run_errand(request: dict[str, Any], channel: socket.socket, streams: list[int]) -> NoReturn:
+    """Call the function that ``request`` names (target, body, env, cwd) with its body and ``channel``; never return."""
+    try:
+        _detach(streams)
+        _settle(request)
+        module, _, function = str(request["target"]).partition(":")
+        getattr(importlib.import_module(module), function)(request["body"], channel)
+    except BaseException:  # noqa: BLE001 - as in a kernel
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(0)  # whoever asked sees that the channel is closed
 
 
 def _detach(streams: list[int]) -> None:
@@ -55,12 +69,9 @@ def _detach(streams: list[int]) -> None:
 
 def _settle(request: dict[str, Any]) -> None:
     """Take on the environment asked for, and what must not be shared with sibling kernels."""
-    os.environ.clear()
-    os.environ.update(request["env"])
-    os.environ["JPY_PARENT_PID"] = str(os.getppid())
-    time.tzset()
+    _take_on(request["env"])
     os.chdir(request["cwd"])
-    sys.argv = list(request["argv"])
+    sys.argv = list(request.get("argv", ()))
     tempfile.tempdir = None
     random.seed()
     if (generator := sys.modules.get("numpy.random")) is not None:  # not of numpy: to ask for it would import it
@@ -70,16 +81,51 @@ def _settle(request: dict[str, Any]) -> None:
         del sys.modules[name]
 
 
-def _start(argv: list[str], answer: socket.socket) -> Any:
+def _take_on(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.environ["JPY_PARENT_PID"] = str(os.getppid())
+    time.tzset()
+
+
+def _start(request: dict[str, Any], answer: socket.socket) -> Any:
     from ipykernel.kernelapp import IPKernelApp
 
+    if request.get("held") and _hung_up(answer):
+        raise SystemExit(0)
     # The trait's default was read from JPY_PARENT_PID when ipykernel was imported, in the zygote.
     app = IPKernelApp.instance(parent_handle=os.getppid())
-    app.initialize(argv[1:])  # type: ignore[no-untyped-call]
+    app.initialize(request["argv"][1:])  # type: ignore[no-untyped-call]
     atexit.register(_stop_control_thread, app)  # runs before ipykernel's own closing, which it was registered after
     with answer:
-        answer.send(b"ready")
+        if request.get("held"):
+            _wait_to_be_taken(answer)
+        else:
+            answer.send(b"ready")
     return app
+
+
+def _hung_up(answer: socket.socket) -> bool:
+    try:
+        return not answer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _wait_to_be_taken(answer: socket.socket) -> None:
+    """Wait for whoever asked ahead: it tells the environment, or hangs up, which is no news to anybody."""
+    from retrain.engine.zygote import read, receive
+
+    try:
+        answer.send(b"ready")
+        told, descriptors = receive(answer, 1)
+    except OSError:
+        told = b""
+    if not told:
+        raise SystemExit(0)
+    _take_on(read(descriptors[0])["env"])
 
 
 def _stop_control_thread(app: Any) -> None:

@@ -66,8 +66,8 @@ class RetrainEngine:
 
         ``kernel_env`` is the kernel's whole environment. ``on_cell`` is called when a cell starts and when it ends,
         ``report`` once with the account, even when this raises. ``redact`` sees every text before it is written.
-        ``client`` goes to nbclient, with ``output_limit`` (characters a cell). ``autosave_cell_every`` is papermill's
-        and not needed: saving keeps its own pace.
+        ``client`` goes to nbclient, with ``output_limit`` (characters a cell) and ``kernel`` (one asked for ahead).
+        ``autosave_cell_every`` is papermill's and not needed: saving keeps its own pace.
 
         Raises PapermillExecutionError (also for ``sys.exit(0)``), CellTimeoutError, DeadKernelError as papermill does;
         UsageError for a parameter name; OutputExistsError, EngineError, Interrupted.

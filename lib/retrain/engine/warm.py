@@ -15,8 +15,10 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +36,51 @@ _UNDERSTOOD = {"env", "cwd", "stdin", "stdout", "stderr", "independent", "kernel
 class WarmProvisioner(LocalProvisioner):
     """The standard local provisioner, except that a Python kernel of this environment is forked, not started."""
 
+    _asked: _Asked | None = None
+
+    def ask_ahead(self, cmd: list[str], cwd: Path) -> None:
+        """Ask for the kernel that ``launch_kernel`` will take; it is held until its environment is told."""
+        argv = _ipykernel_arguments(cmd)
+        if argv is not None:
+            request = {"argv": argv, "env": dict(os.environ), "cwd": str(cwd.absolute()), "held": True}
+            answers = zygotes.request(request, 1, 2)
+            self._asked = None if answers is None else _Asked(request, answers)
+
+    def drop(self) -> None:
+        """End a kernel that was asked for ahead, or hang up before there is one: it will see that nobody waits."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            kernel = zygotes.adopt(asked.answers) if zygotes.answered(asked.answers) else None
+            if kernel is not None:
+                kernel.kill()
+                kernel.close()
+            asked.answers.close()
+
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Fork a kernel for ``cmd``, or have it started the standard way; it has bound its sockets on return."""
-        kernel = await _forked(cmd, kwargs)
+        kernel = await self._taken(cmd, kwargs) or await _forked(cmd, kwargs)
         if kernel is None:
             return await super().launch_kernel(cmd, **kwargs)
         self.process = kernel  # type: ignore[assignment] # as much of a Popen as is asked for
         self.pid = self.pgid = kernel.pid
         self.cwd = kwargs.get("cwd") or Path.cwd()
         return self.connection_info
+
+    async def _taken(self, cmd: list[str], kwargs: Mapping[str, Any]) -> ForkedKernel | None:
+        """Return the kernel that was asked for ahead, if it becomes what is asked for now; else see that it is gone."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return None
+        kernel, request = await _adopted(asked.answers), _request(cmd, kwargs)
+        if kernel is not None and asked.fits(request, kwargs) and kernel.tell({"env": request["env"]}):
+            return kernel
+        if kernel is not None:
+            kernel.kill()
+            await readable(kernel.pidfd)
+            kernel.close()
+        if self.parent is not None:
+            self.parent.cleanup_ipc_files()  # of the same names as the next one's
+        return None
 
     async def send_signal(self, signum: int) -> None:
         """Signal the kernel's process group, unless the kernel is gone: its number may be another's by then."""
@@ -76,18 +114,39 @@ class WarmProvisioner(LocalProvisioner):
             await readable(self.process.pidfd)
 
 
-async def _forked(cmd: list[str], kwargs: Mapping[str, Any]) -> ForkedKernel | None:
-    argv = _ipykernel_arguments(cmd)
-    if argv is None or not _UNDERSTOOD.issuperset(kwargs) or kwargs.get("independent") or kwargs.get("stdin"):
-        return None
-    request = {
-        "argv": argv,
+@dataclass(frozen=True)
+class _Asked:
+    """A kernel that was asked for ahead, and the socket that its answers come on."""
+
+    request: Mapping[str, Any]
+    answers: socket.socket
+
+    def fits(self, request: Mapping[str, Any], kwargs: Mapping[str, Any]) -> bool:
+        """Return whether it becomes what is asked for now once it is told the environment."""
+        same = all(self.request[name] == request[name] for name in ("argv", "cwd"))
+        plain = {"env", "cwd"}.issuperset(name for name in kwargs if kwargs[name])
+        return same and plain and zygotes.imports_alike(self.request["env"], request["env"])
+
+
+def _request(cmd: list[str], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "argv": _ipykernel_arguments(cmd),
         "env": dict(kwargs["env"] if kwargs.get("env") is not None else os.environ),
         "cwd": str(Path(kwargs.get("cwd") or ".").expanduser().absolute()),
     }
-    answers = zygotes.request(request, _stream(kwargs.get("stdout"), 1), _stream(kwargs.get("stderr"), 2))
-    if answers is None:
+
+
+async def _forked(cmd: list[str], kwargs: Mapping[str, Any]) -> ForkedKernel | None:
+    request = _request(cmd, kwargs)
+    understood = _UNDERSTOOD.issuperset(kwargs) and not kwargs.get("independent") and not kwargs.get("stdin")
+    if request["argv"] is None or not understood:
         return None
+    answers = zygotes.request(request, _stream(kwargs.get("stdout"), 1), _stream(kwargs.get("stderr"), 2))
+    return None if answers is None else await _adopted(answers)
+
+
+async def _adopted(answers: socket.socket) -> ForkedKernel | None:
+    """Return the kernel once it is ready or has ended; None where there is none, or none in time."""
     kernel = None
     try:
         await readable(answers.fileno(), _READY_SECONDS)

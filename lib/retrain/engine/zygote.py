@@ -2,13 +2,15 @@
 
 Started as ``python -m retrain.engine.zygote FD PID LEASH EXTENT``. It starts no thread, no event loop, no ZeroMQ
 context and opens no connection; it only imports, waits and forks. ``EXTENT`` is ``runbook`` or ``stack``. For the
-runbook, what only some sections need is imported last; it answers between two such modules, and a kernel forked so
-early imports itself what it wants of the rest.
+runbook, what only some sections need is imported once somebody says that they will come; it answers between two such
+modules, and a kernel forked so early imports itself what it wants of the rest.
 
-Over the socket ``FD`` come one-byte requests, each with four descriptors: a memory file with the request (JSON: argv,
-env, cwd), a socket of its own for the answers, the kernel's stdout and its stderr. Answers: ``pid N`` with a pidfd,
-``ready`` from the kernel itself, ``exit N``; or ``error …``.
-When the process that started it dies or hangs up, its kernels die too.
+Over the socket ``FD`` come one-byte requests. ``k`` asks for a kernel, ``e`` for an errand: a function called in a
+fork, which is had early, while the imports go on. Either has four descriptors: a memory file with the request (JSON:
+env, cwd, and argv or target and body), a socket of its own, stdout and stderr. A kernel's socket tells ``pid N`` with a
+pidfd, ``ready`` from the kernel itself, ``exit N``; or ``error …``. A kernel that is ``held`` waits for ``go`` with its
+environment then. An errand's socket is the errand's own. ``m`` says that more sections come. When the process that
+started it dies or hangs up, its kernels and errands die too.
 """
 
 from __future__ import annotations
@@ -31,11 +33,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from retrain.engine import lean, stand_in
+from retrain.engine import forked, lean, stand_in
 
-__all__ = ["LATER", "RUNBOOK", "STACK", "main", "preload", "receive", "send"]
+__all__ = ["ERRANDS", "LATER", "RUNBOOK", "STACK", "main", "preload", "read", "receive", "send"]
 
 _PR_SET_PDEATHSIG = 1
+
+ERRANDS = ("retrain.warehouse.driver", "retrain.warehouse.heads")
+"""What errands need. None is begun before: it would import the same."""
 
 RUNBOOK = (
     "ipykernel.kernelapp",
@@ -48,19 +53,18 @@ RUNBOOK = (
     "IPython.core.magics",
     "IPython.display",
     "retrain.notebook",
-    "retrain.warehouse.driver",
     "retrain.steps.when_to_retrain",
     "croniter",
-    "matplotlib.figure",
-    "matplotlib.backends.backend_agg",
 )
 """What a kernel and the first of the runbook's notebooks need. No kernel is forked before: it would import the same."""
 
-LATER = ("retrain.acts", "retrain.service.client")
-"""What the runbook's notebooks need where something is to be done."""
-
-_HEADSTART_MILLISECONDS = 400
-"""What is needed later is imported so long after the first kernel was asked for: it has the processors until then."""
+LATER = (
+    "retrain.service.client",
+    "retrain.acts",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+)
+"""What the runbook's notebooks need where something is to be done. The first imports matplotlib while it waits."""
 
 STACK = (
     "pandas",
@@ -74,18 +78,23 @@ STACK = (
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, *, later: Sequence[str] = ()) -> None:
         self._control = control
+        self._later = later
+        self._held: list[tuple[dict[str, Any], socket.socket, list[int]]] | None = []
         self._parent = os.pidfd_open(os.getppid())
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         self._poll.register(self._parent, select.POLLIN)
-        self._kernels: dict[int, tuple[int, socket.socket]] = {}
+        self._children: dict[int, tuple[int, socket.socket | None]] = {}
         self._unsafe = ""
+        self._more = False
 
-    def begin(self) -> bool:
-        """Fork the first kernel when it is asked for, and leave it the processors for a while; False as ``answer``."""
-        return self.answer(None) and self.answer(_HEADSTART_MILLISECONDS)
+    def begin(self) -> None:
+        """Fork the kernels that were asked for so far, and any other as soon as it is asked for."""
+        held, self._held = self._held or [], None
+        for request in held:
+            self._fork(*request)
 
     def prepare(self, modules: Sequence[str]) -> bool:
         """Import ``modules``, answering between two of them whoever waits; return False once the other side is gone.
@@ -107,12 +116,15 @@ class _Zygote:
     def serve(self) -> None:
         """Fork on request and tell of every end, until the other side is gone."""
         while self.answer(None):
-            pass
+            if self._more:
+                modules, self._later, self._more = self._later, (), False
+                if not self.prepare(modules):
+                    return
 
     def answer(self, milliseconds: int | None) -> bool:
         """Take what has come within that time (None: wait for it); return False once the other side is gone."""
         for descriptor, _ in self._poll.poll(milliseconds):
-            if descriptor in self._kernels:
+            if descriptor in self._children:
                 self._reap(descriptor)
             elif descriptor == self._parent or not self._take():
                 self._kill_all()
@@ -120,16 +132,21 @@ class _Zygote:
         return True
 
     def _take(self) -> bool:
-        data, descriptors = receive(self._control, 4)
-        if not data:
+        kind, descriptors = receive(self._control, 4)
+        if not kind:
             return False
-        body, answers, *streams = descriptors
-        with os.fdopen(body, encoding="utf-8") as file:
-            file.seek(0)
-            request = json.load(file)
-        self._fork(request, socket.socket(fileno=answers), streams)
-        for stream in streams:
-            os.close(stream)
+        if kind == b"m":
+            self._more = True
+            return True
+        body, own, *streams = descriptors
+        request = read(body)
+        channel = socket.socket(fileno=own)
+        if kind == b"e":
+            self._fork_errand(request, channel, streams)
+        elif self._held is not None:
+            self._held.append((request, channel, streams))
+        else:
+            self._fork(request, channel, streams)
         return True
 
     def _fork(self, request: dict[str, Any], answer: socket.socket, streams: list[int]) -> None:
@@ -140,35 +157,58 @@ class _Zygote:
         except OSError as error:
             with contextlib.suppress(OSError), answer:
                 answer.send(f"error {error}".encode())
-            return
-        if pid == 0:
-            self._become_kernel(request, answer, streams)
-        pidfd = os.pidfd_open(pid)  # not reaped before this process does it, so this is the kernel and no other
-        self._kernels[pidfd] = (pid, answer)
+        else:
+            if pid == 0:
+                self._leave_zygote()
+                forked.run(request, answer, streams)
+            pidfd = self._watch(pid, answer)
+            with contextlib.suppress(OSError):  # nobody waits for it any more; the kernel notices that itself
+                send(answer, f"pid {pid}".encode(), [pidfd])
+        for stream in streams:
+            os.close(stream)
+
+    def _fork_errand(self, request: dict[str, Any], channel: socket.socket, streams: list[int]) -> None:
+        """Fork, or hang up: whoever asked does the errand then."""
+        with channel, contextlib.suppress(OSError):
+            pid = -1 if self._unsafe else _fork_process()
+            if pid == 0:
+                self._leave_zygote()
+                forked.run_errand(request, channel, streams)
+            if pid > 0:
+                self._watch(pid, None)
+        for stream in streams:
+            os.close(stream)
+
+    def _watch(self, pid: int, answer: socket.socket | None) -> int:
+        pidfd = os.pidfd_open(pid)  # not reaped before this process does it, so this is the child and no other
+        self._children[pidfd] = (pid, answer)
         self._poll.register(pidfd, select.POLLIN)
-        with contextlib.suppress(OSError):  # nobody waits for it any more; the kernel notices that itself
-            send(answer, f"pid {pid}".encode(), [pidfd])
+        return pidfd
 
-    def _become_kernel(self, request: dict[str, Any], answer: socket.socket, streams: list[int]) -> None:
-        from retrain.engine import forked
-
+    def _leave_zygote(self) -> None:
+        """In a fork: let go of what is the zygote's."""
         self._control.close()
         os.close(self._parent)
-        for pidfd, (_, sibling) in self._kernels.items():
+        for pidfd, (_, sibling) in self._children.items():
             os.close(pidfd)
+            if sibling is not None:
+                sibling.close()
+        for _, sibling, streams in self._held or ():
             sibling.close()
-        forked.run(request, answer, streams)
+            for stream in streams:
+                os.close(stream)
 
     def _reap(self, pidfd: int) -> None:
-        pid, answer = self._kernels.pop(pidfd)
+        pid, answer = self._children.pop(pidfd)
         self._poll.unregister(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
-        with contextlib.suppress(OSError), answer:
-            answer.send(f"exit {os.waitstatus_to_exitcode(status)}".encode())
+        if answer is not None:
+            with contextlib.suppress(OSError), answer:
+                answer.send(f"exit {os.waitstatus_to_exitcode(status)}".encode())
 
     def _kill_all(self) -> None:
-        for pid, _ in self._kernels.values():
+        for pid, _ in self._children.values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
 
@@ -184,6 +224,14 @@ def _fork_process() -> int:
 def send(channel: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
     """Send ``data`` with ``descriptors`` as one message."""
     channel.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
+
+
+def read(descriptor: int) -> dict[str, Any]:
+    """Return what stands in a file in memory that came with a message."""
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        file.seek(0)
+        told: dict[str, Any] = json.load(file)
+    return told
 
 
 def receive(channel: socket.socket, count: int) -> tuple[bytes, list[int]]:
@@ -219,7 +267,7 @@ def preload(modules: Sequence[str]) -> None:
 
 
 def main(descriptor: int, parent: int, *, leash: bool, first: Sequence[str], later: Sequence[str] = ()) -> None:
-    """Import what is needed at once, then ``later``, and serve the process ``parent`` until it is gone.
+    """Import what is needed at once, serve the process ``parent`` until it is gone, and import ``later`` when told to.
 
     On a ``leash`` this process dies with it even while importing.
     """
@@ -228,10 +276,14 @@ def main(descriptor: int, parent: int, *, leash: bool, first: Sequence[str], lat
     if os.getppid() != parent:
         return
     sys.path[:] = [entry for entry in sys.path if entry not in {"", str(Path.cwd())}]  # as ipykernel's launcher does
-    zygote = _Zygote(socket.socket(fileno=descriptor))
-    preload(first)
-    if not later or (zygote.begin() and zygote.prepare(later)):
-        zygote.serve()
+    zygote = _Zygote(socket.socket(fileno=descriptor), later=later)
+    preload(ERRANDS)
+    for name in first:
+        if not zygote.answer(0):
+            return
+        preload((name,))
+    zygote.begin()
+    zygote.serve()
 
 
 if __name__ == "__main__":

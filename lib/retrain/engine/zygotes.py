@@ -1,4 +1,4 @@
-"""The runner's side of the zygote: start it, ask it for kernels, hold on to each by its pidfd."""
+"""The runner's side of the zygote: start it, ask it for kernels and errands, hold on to each kernel by its pidfd."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
 
-__all__ = ["ForkedKernel", "adopt", "close", "prestart", "request", "supported"]
+__all__ = [
+    "ForkedKernel",
+    "adopt",
+    "answered",
+    "close",
+    "errand",
+    "expect_more",
+    "imports_alike",
+    "prestart",
+    "request",
+    "supported",
+]
 
 # Read by libraries while they are imported: a kernel that wants other values needs a zygote of its own.
 _IMPORT_TIME = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_", "ARROW_", "MPL", "IPYTHON", "SNOWFLAKE_", "XDG_", "LC_")
@@ -65,6 +77,17 @@ class ForkedKernel:
         """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
+    def tell(self, what: Mapping[str, Any]) -> bool:
+        """Tell a kernel that was held what it waits for; False where it is gone."""
+        from retrain.engine.zygote import send
+
+        try:
+            with _file_of(what) as file:
+                send(self._answers, b"go", [file.fileno()])
+        except OSError:
+            return False
+        return True
+
     def _exit_code(self) -> int:
         """Return the code the zygote tells; when it does not, it is dead, and its kernels were killed with it."""
         while _ready(self._answers.fileno(), _EXIT_SECONDS):
@@ -101,15 +124,16 @@ class _Zygote:
                 start_new_session=True,
             )
 
-    def ask(self, body: Mapping[str, Any], stdout: int, stderr: int) -> socket.socket:
+    def tell(self, kind: bytes) -> None:
+        self._control.send(kind)
+
+    def ask(self, kind: bytes, body: Mapping[str, Any], stdout: int, stderr: int) -> socket.socket:
         from retrain.engine.zygote import send
 
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, os.fdopen(os.memfd_create("kernel-request"), "w+", encoding="utf-8") as file:
-            json.dump(body, file)
-            file.flush()
+        with theirs, _file_of(body) as file:
             try:
-                send(self._control, b"k", [file.fileno(), theirs.fileno(), stdout, stderr])
+                send(self._control, kind, [file.fileno(), theirs.fileno(), stdout, stderr])
             except OSError:
                 ours.close()
                 raise
@@ -124,6 +148,15 @@ class _Zygote:
 
     def wait(self) -> None:
         self._process.wait()
+
+
+@contextlib.contextmanager
+def _file_of(body: Mapping[str, Any]) -> Iterator[TextIO]:
+    """Give ``body`` as a file in memory, which a message can take along whatever its size."""
+    with os.fdopen(os.memfd_create("kernel-request"), "w+", encoding="utf-8") as file:
+        json.dump(body, file)
+        file.flush()
+        yield file
 
 
 _zygotes: dict[Key, _Zygote] = {}
@@ -153,10 +186,42 @@ def request(body: Mapping[str, Any], stdout: int, stderr: int) -> socket.socket 
         if zygote is None:
             return None
         try:
-            return zygote.ask(body, stdout, stderr)
+            return zygote.ask(b"k", body, stdout, stderr)
         except OSError:
             continue
     return None
+
+
+def errand(target: str, body: Mapping[str, Any]) -> socket.socket | None:
+    """Have ``target`` (module:function) called with ``body``, which is JSON, and a socket, in a fork of the zygote.
+
+    Returns the other end, where each message comes as it was sent; it is closed when the function has ended, or could
+    not be called. None where no zygote was started: nothing is started for an errand.
+    """
+    zygote = _zygotes.get(_key(os.environ))
+    if zygote is None:
+        return None
+    try:
+        return zygote.ask(b"e", {"target": target, "body": body, "env": dict(os.environ), "cwd": str(Path.cwd())}, 1, 2)
+    except OSError:
+        return None
+
+
+def expect_more() -> None:
+    """Tell the zygotes that kernels will come for what only some notebooks need: that is imported now."""
+    for zygote in tuple(_zygotes.values()):
+        with contextlib.suppress(OSError):
+            zygote.tell(b"m")
+
+
+def imports_alike(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Return whether what is imported is the same in both environments."""
+    return _key(one) == _key(other)
+
+
+def answered(answers: socket.socket) -> bool:
+    """Return whether the zygote has answered a request."""
+    return _ready(answers.fileno(), 0)
 
 
 def adopt(answers: socket.socket) -> ForkedKernel | None:

@@ -17,7 +17,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -26,7 +25,7 @@ from obstore.store import LocalStore, from_url
 from retrain.errors import UsageError
 from retrain.ledger.problems import Missing, StoreError
 
-__all__ = ["BucketStore", "FolderStore", "Store", "open_store"]
+__all__ = ["BucketStore", "FolderStore", "Store", "folder_of", "open_store"]
 
 _REMOTE = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
 _STAGING = ".staging"
@@ -77,7 +76,7 @@ def open_store(url: str | Path) -> Store:
     if scheme in _REMOTE:
         return BucketStore(_bucket(str(url)), str(url).rstrip("/"))
     if scheme == "file":
-        return FolderStore(Path(url2pathname(urlsplit(str(url)).path)))
+        return FolderStore(folder_of(str(url)))
     if "://" in str(url):
         raise UsageError(f"records cannot live at {url!r}: a folder, or one of s3://, gs://, az://")
     return FolderStore(Path(url))
@@ -119,6 +118,13 @@ def _seeking(what: str, place: str) -> Iterator[None]:
         if isinstance(error.__cause__, FileNotFoundError):
             raise Missing(f"cannot {what}: there is none in {place}") from error
         raise
+
+
+def folder_of(url: str) -> Path:
+    """Return the folder that a ``file:`` address names."""
+    from urllib.request import url2pathname  # takes a client of HTTP along: not for a list of runs
+
+    return Path(url2pathname(urlsplit(url).path))
 
 
 class FolderStore:

@@ -1,6 +1,6 @@
 """The newest entry kept outside: compared before a run opens, pushed when it opens and when it ends.
 
-Reading and pushing go on beside the run's own work, since the warehouse's connector alone takes a second to import.
+Reading and pushing go on beside the run's own work: a warehouse that has to wake up takes its time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from retrain.ledger.chain import Chain, Head
 from retrain.ledger.heads import GitHead, HeadSink, StoreHead, agree
 from retrain.ledger.problems import LedgerError, StoreError
 from retrain.record.aside import tell
+from retrain.record.elsewhere import Elsewhere
 from retrain.record.opening import records_root
 from retrain.settings import Settings, project_root
 
@@ -40,17 +41,17 @@ def sinks(settings: Settings) -> list[HeadSink]:
 
 
 def warehouse_head(settings: Settings) -> HeadSink:
-    """Return the table of heads in the warehouse."""
-    from retrain.warehouse.heads import WarehouseHead
-
+    """Return the table of heads in the warehouse; UsageError where its name is none."""
     block = settings.warehouse
     arguments = {"network_timeout": block.network_timeout_seconds, **environment.connect_arguments(settings)}
-    return WarehouseHead(
-        arguments | {"database": block.database, "schema": block.schema_},
-        table=settings.records.heads_table,
-        model=str(settings.model),
-        # two folders of one sandbox are two records; in production a model has one, wherever its runner stands
-        record=str(records_root(settings)) if settings.sandbox else settings.records.url,
+    return Elsewhere(
+        {
+            "connect_arguments": arguments | {"database": block.database, "schema": block.schema_},
+            "table": settings.records.heads_table,
+            "model": str(settings.model),
+            # two folders of one sandbox are two records; in production a model has one, wherever its runner stands
+            "record": str(records_root(settings)) if settings.sandbox else settings.records.url,
+        }
     )
 
 
@@ -175,6 +176,8 @@ class _Place:
     def _work(self) -> None:
         while (work := self._todo.get()) is not None:
             work()
+        if isinstance(self._sink, Elsewhere):
+            self._sink.close()
 
 
 class _Kept:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from retrain import environment
 from retrain.clock import wall
+from retrain.ledger.store import folder_of
 from retrain.record.provenance import actor, provenance
 from retrain.settings import Settings, project_root
 
@@ -35,9 +35,8 @@ NOTEBOOK_VARIABLE = "RETRAIN_NOTEBOOK"
 def records_root(settings: Settings) -> str | Path:
     """Return where the records are: a folder, below the project where it is relative, or the address of a bucket."""
     url = settings.records.url
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        return Path(url2pathname(parts.path))
+    if urlsplit(url).scheme == "file":
+        return folder_of(url)
     return url if "://" in url else project_root() / url
 
 

@@ -98,6 +98,7 @@ def accuracy(run: Run) -> Accuracy:
     since, until = _window(run)
     coverage = partial(run.warehouse.new_samples, since=since, until=until)
     run.warehouse.ahead({"days": partial(_days, run), "coverage": coverage, "features": run.warehouse.features})
+    pictures.prepare()
     with run.waiting("warehouse"):
         production = run.production
         run.warehouse.ahead({"drift": partial(_drift, run)})

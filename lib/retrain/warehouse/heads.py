@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retrain.clock import wall
 from retrain.errors import RetrainError, shortened
@@ -15,9 +17,14 @@ from retrain.warehouse.connection import Connections
 from retrain.warehouse.failures import missing_table
 from retrain.warehouse.statements import identifier, load, render
 
-__all__ = ["WarehouseHead"]
+if TYPE_CHECKING:
+    import socket
+
+__all__ = ["WarehouseHead", "errand"]
 
 _SECONDS = 30
+_LONGEST = 65_536
+_SAID = 10_000
 
 
 class WarehouseHead:
@@ -89,3 +96,27 @@ class WarehouseHead:
 
 class _NoTableError(StoreError):
     """The table is not there yet."""
+
+
+def errand(arguments: Mapping[str, Any], channel: socket.socket) -> None:
+    """Read and push for another process, until it hangs up: it sends a head to push, or null to be told what is kept.
+
+    Answers are ``{"kept": …}``, or ``{"error": kind, "message": …}`` for what was raised.
+    """
+    place = WarehouseHead(**arguments)
+    while asked := channel.recv(_LONGEST):
+        head = json.loads(asked)
+        try:
+            if head is not None:
+                place.push(Head(**head))
+            kept = None if head is not None else place.read()
+            told: dict[str, Any] = {"kept": None if kept is None else asdict(kept)}
+        except Exception as error:  # noqa: BLE001 - raised where the answer is read
+            told = {"error": _kind(error), "message": str(error)[:_SAID]}
+        channel.send(json.dumps(told).encode())
+    place.close()
+
+
+def _kind(error: Exception) -> str:
+    kinds = (StoreError, LedgerError, RetrainError)
+    return next((kind.__name__ for kind in kinds if isinstance(error, kind)), type(error).__name__)
