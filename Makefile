@@ -14,6 +14,7 @@ install: .venv/installed  ## make .venv with the retrain command in it, from the
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q lib
 	@touch $@
 
 run: install  ## the main job: a model whose F1 fell is retrained, judged, put live and watched
@@ -37,6 +38,7 @@ lint: install  ## style, types, and which way imports go
 	$(BIN)/lint-imports
 
 bench: install  ## every benchmark, held against its bar and the stored baseline; BENCH=--quick, BENCH=--store
+	$(BIN)/python -m compileall -q lib  # as an installation is, where PYTHONDONTWRITEBYTECODE is set too
 	$(BIN)/python tests/benchmarks/all.py $(BENCH)
 
 bench-watch: install  ## six rules for the watch after a swap, simulated; writes the README's tables

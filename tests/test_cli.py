@@ -10,6 +10,7 @@ import typer
 
 from recorded_runs import record, whole_run
 from retrain import cli
+from retrain.commands.app import app
 
 ROOT = Path(__file__).parent.parent
 TEXTS = (ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.ipynb")), *(ROOT / "parameters").glob("*.yaml"))
@@ -20,6 +21,7 @@ LATE = ("sandbox",)
 
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["retrain", *arguments])
+    monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "__all__")  # which the command sets for its process
     with pytest.raises(SystemExit) as ended:
         cli.main()
     told = capsys.readouterr()
@@ -28,7 +30,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
 
 
 def commands() -> dict[str, str]:
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app)
     return {name: command.help or "" for name, command in group.commands.items()}  # type: ignore[attr-defined]
 
 
@@ -44,7 +46,7 @@ def test_every_command_is_in_the_readme() -> None:
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
 def test_every_command_that_is_named_exists_with_its_options(text: Path) -> None:
     """What a person copies at night from the README, a notebook or a parameters file is taken by the command line."""
-    group = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    group = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     options = {name: {flag for option in command.params for flag in option.opts} for name, command in group.items()}
     named = NAMED.findall(text.read_text(encoding="utf-8"))
     assert named or text.parent.name == "notebooks"
@@ -98,7 +100,7 @@ def test_what_the_system_refuses_is_one_message_too(
 ) -> None:
     """A full disk, a folder where a file should be: no traceback, exit 1, and JSON where it was asked for."""
     (tmp_path / "config.toml").mkdir()
-    monkeypatch.setattr(cli, "app", lambda **_: (tmp_path / "config.toml").read_text())
+    monkeypatch.setattr("retrain.commands.app.app", lambda **_: (tmp_path / "config.toml").read_text())
     code, out, said = call(monkeypatch, capsys, "runs", "--json")
     assert (code, said) == (1, f"retrain: {tmp_path / 'config.toml'}: Is a directory\n")
     told = json.loads(out)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrain import environment, runbook
 from retrain.checks import Verdict
-from retrain.engine import Account, Interrupted, ahead, execute, expect_more, prepare
+from retrain.engine import Account, CellAccount, Interrupted, ahead, execute, expect_more, prepare
 from retrain.engine.signals import Stop, stop_on_signals
 from retrain.errors import RetrainError, UsageError
 from retrain.facts import Request
@@ -97,20 +97,20 @@ class _Flow:
     def warn(self, message: str) -> None:
         self.listener("warning", {"message": message})
 
-    def ask_ahead(self) -> None:
-        """Ask for the next section's kernel, so that it starts beside what is going on."""
-        if self._kernel is None:
+    def ask_ahead(self, cell: CellAccount | None = None) -> None:
+        """Ask for the next section's kernel, once a cell of this one has ended: it starts beside what is going on."""
+        if self._kernel is None and (cell is None or cell.finished_at is not None):
             self._kernel = ahead(project_root())
 
-    def kernel(self) -> WarmKernelManager | None:
-        """Take the kernel that was asked for ahead."""
+    @contextmanager
+    def kernel(self) -> Iterator[WarmKernelManager | None]:
+        """Give the kernel that was asked for ahead; one that is not taken is let go of."""
         kernel, self._kernel = self._kernel, None
-        return kernel
-
-    def let_go(self) -> None:
-        """Let go of a kernel that no section came for."""
-        if (kernel := self.kernel()) is not None:
-            kernel.drop()
+        try:
+            yield kernel
+        finally:
+            if kernel is not None:
+                kernel.drop()
 
     def look(self) -> None:
         """Raise if a signal came in between two notebooks."""
@@ -126,7 +126,8 @@ def _until_stopped() -> Iterator[_Flow]:
         try:
             yield flow
         finally:
-            flow.let_go()
+            with flow.kernel():
+                pass  # no section came for it
 
 
 def _follow(flow: _Flow, section: str) -> tuple[str, str]:
@@ -244,17 +245,18 @@ def _execute(flow: _Flow, name: str) -> None:
     output = folder.notebook(section.notebook)
     before = len(folder.verdicts())
     flow.listener("started", {"section": name, "title": section.title, "notebook": str(output)})
-    account = execute(
-        project_root() / "notebooks" / section.notebook,
-        output,
-        parameters(flow.settings, name, folder),
-        kernel_env={**flow.held.for_kernels, NOTEBOOK_VARIABLE: output.name},
-        cell_timeout=cell_seconds(flow.settings, name),
-        redact=flow.held.secrets.redact,
-        cwd=project_root(),
-        kernel=flow.kernel(),
-        on_cell=None if name == runbook.LAST else lambda cell: None if cell.finished_at is None else flow.ask_ahead(),
-    )
+    with flow.kernel() as kernel:
+        account = execute(
+            project_root() / "notebooks" / section.notebook,
+            output,
+            parameters(flow.settings, name, folder),
+            kernel_env={**flow.held.for_kernels, NOTEBOOK_VARIABLE: output.name},
+            cell_timeout=cell_seconds(flow.settings, name),
+            redact=flow.held.secrets.redact,
+            cwd=project_root(),
+            kernel=kernel,
+            on_cell=None if name == runbook.LAST else flow.ask_ahead,
+        )
     flow.held.keep_files()
     _believe(flow, account, name, before)
     flow.listener("ended", {"section": name, "verdict": folder.verdicts()[-1]})

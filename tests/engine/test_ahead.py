@@ -32,15 +32,14 @@ def until(done: Callable[[], bool]) -> bool:
 
 def held(manager: WarmKernelManager) -> int:
     """Return the pid of the kernel that was asked for ahead, once it lives."""
-    zygote = next(iter(zygotes._zygotes.values()))._process.pid
-    (found,) = [each for each in psutil.Process(zygote).children() if manager.connection_file in each_sockets(each)]
+    parents = [psutil.Process(zygote._process.pid) for zygote in zygotes._zygotes.values()]
+    (found,) = [each for parent in parents for each in parent.children() if has_bound(each, f"{manager.ip}-1")]
     return found.pid
 
 
-def each_sockets(process: psutil.Process) -> str:
-    """Return the connection file of a kernel whose sockets are bound, by the folder that they are in."""
-    bound = [socket.laddr for socket in process.net_connections("unix") if str(socket.laddr).endswith("k-1")]
-    return str(Path(bound[0]).with_name("k.json")) if bound else ""
+def has_bound(process: psutil.Process, address: str) -> bool:
+    """Tell whether a process listens there."""
+    return any(socket.laddr == address for socket in process.net_connections("unix"))
 
 
 def ready(manager: WarmKernelManager) -> bool:

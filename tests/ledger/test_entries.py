@@ -166,3 +166,14 @@ def test_names_that_could_leave_the_folder_are_refused(name: Any) -> None:
     """A model's or a run's id is a plain name, before it is part of any path."""
     with pytest.raises(UsageError, match="is not a name"):
         safe_name(name, what="run")
+
+
+def test_a_list_may_read_what_is_no_proof() -> None:
+    """The same entry, in whatever form its JSON is; what is no entry is none there either."""
+    loose = json.dumps(json.loads(made()), indent=1).encode()
+    with pytest.raises(Malformed, match="canonical"):
+        decode(loose, name="x")
+    assert decode(loose, name="x", reader=json.loads).body == {"a": 1}
+    for wrong in (b"[]", b"{", b"[" * 100_000):
+        with pytest.raises(Malformed, match="x is not an entry"):
+            decode(wrong, name="x", reader=json.loads)

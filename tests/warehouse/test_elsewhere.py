@@ -23,6 +23,7 @@ def head(number: int, letter: str = "a") -> Head:
 @pytest.fixture(scope="module", autouse=True)
 def _zygote() -> Iterator[None]:
     """The process that errands are forks of."""
+    zygotes.close()  # of other tests
     zygotes.prestart(stack=False)
     yield
     zygotes.close()

@@ -1,1 +1,1 @@
-"""The command line's larger groups, mounted by ``retrain.cli``."""
+"""The command line: ``app`` has the everyday commands, and the larger groups are mounted there."""

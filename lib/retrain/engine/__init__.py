@@ -1,21 +1,27 @@
 """Execute notebooks so that what the file says is true: the papermill engine ``retrain`` and its warm kernels.
 
 ``execute`` runs one notebook and returns its ``Account``; ``papermill --engine retrain`` does the same from outside.
-Nothing heavy is imported with this package.
+Nothing is imported with this package: a name is, when it is first asked for.
 """
 
-from retrain.engine.account import (
-    Account,
-    CellAccount,
-    CellStatus,
-    EngineError,
-    Interrupted,
-    OutputExistsError,
-    Status,
-)
-from retrain.engine.execution import ahead, execute, prepare
-from retrain.engine.papermill_engine import RetrainEngine
-from retrain.engine.zygotes import expect_more
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrain.engine.account import (
+        Account,
+        CellAccount,
+        CellStatus,
+        EngineError,
+        Interrupted,
+        OutputExistsError,
+        Status,
+    )
+    from retrain.engine.execution import ahead, execute, prepare
+    from retrain.engine.papermill_engine import RetrainEngine
+    from retrain.engine.zygotes import expect_more
 
 __all__ = [
     "Account",
@@ -31,3 +37,19 @@ __all__ = [
     "expect_more",
     "prepare",
 ]
+
+_HOMES = {
+    "RetrainEngine": "papermill_engine",
+    "ahead": "execution",
+    "execute": "execution",
+    "expect_more": "zygotes",
+    "prepare": "execution",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name of the package."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'account')}"), name)
+    return value

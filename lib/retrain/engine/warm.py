@@ -53,6 +53,7 @@ class WarmProvisioner(LocalProvisioner):
             kernel = zygotes.adopt(asked.answers) if zygotes.answered(asked.answers) else None
             if kernel is not None:
                 kernel.kill()
+                kernel.wait()
                 kernel.close()
             asked.answers.close()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrain.clock import wall
 from retrain.ledger.canonical import canonical, load
-from retrain.ledger.entries import GENESIS, Entry, decode, encode, entry_file, safe_name
+from retrain.ledger.entries import GENESIS, Entry, Reader, decode, encode, entry_file, safe_name
 from retrain.ledger.problems import Malformed, Missing
 from retrain.ledger.store import Store
 
@@ -87,16 +87,24 @@ class Chain:
     """The chain of ``model`` in ``store``. Only a process with a ``signer`` can open, close, approve or resolve."""
 
     def __init__(
-        self, store: Store, model: str, *, signer: Signer | None = None, now: Callable[[], datetime] = wall
+        self,
+        store: Store,
+        model: str,
+        *,
+        signer: Signer | None = None,
+        now: Callable[[], datetime] = wall,
+        reader: Reader = load,
     ) -> None:
         """Take the store of all records, and the machine's clock for the instant that each entry bears.
 
+        ``reader`` is the canonical one but for lists, which prove nothing and never write.
         Whoever knows secrets sets ``redact``: every body goes through it before it is written.
         """
         self.model = safe_name(model, what="model")
         self.store = store.within(model)
         self.signer = signer
         self.now = now
+        self._reader = reader
         self.redact: Callable[[Any], Any] = dict
         self._writer = secrets.token_hex(8)
         self._read: dict[int, Entry] = {}
@@ -114,7 +122,7 @@ class Chain:
         """Return one entry; Missing where there is none, Malformed where its file is not one."""
         if number not in self._read:
             name = entry_file(number)
-            self._read[number] = decode(self.store.read(name), name=name)
+            self._read[number] = decode(self.store.read(name), name=name, reader=self._reader)
         return self._read[number]
 
     def entries(self, *, start: int = 1) -> list[Entry]:

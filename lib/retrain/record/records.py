@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrain.errors import UsageError, nearest
+from retrain.ledger.canonical import load
 from retrain.ledger.chain import POINTER, Chain
-from retrain.ledger.entries import SEALING, STATES, Entry, entry_file
+from retrain.ledger.entries import SEALING, STATES, Entry, Reader, entry_file
 from retrain.ledger.problems import LedgerError, Missing, StoreError
 from retrain.ledger.store import open_store
 
@@ -232,9 +233,9 @@ class _Story:
         return list(self._entries)
 
 
-def chain_of(root: str | Path, model: str) -> Chain:
+def chain_of(root: str | Path, model: str, *, reader: Reader = load) -> Chain:
     """Return the chain of ``model`` in the record at ``root``, a folder or an address, for reading."""
-    return Chain(open_store(root), model)
+    return Chain(open_store(root), model, reader=reader)
 
 
 def at(root: str | Path, model: str, run_id: str, *, chain: Chain | None = None) -> RunFolder:
@@ -248,10 +249,10 @@ def models(root: str | Path) -> list[str]:
     return [name for name in open_store(root).folders() if not name.startswith(".")]
 
 
-def runs(root: str | Path, model: str | None = None) -> Iterator[RunFolder]:
-    """Yield the runs below ``root``, of one model or of all, newest first."""
+def runs(root: str | Path, model: str | None = None, *, reader: Reader = load) -> Iterator[RunFolder]:
+    """Yield the runs below ``root``, of one model or of all, newest first; ``reader`` as a Chain takes it."""
     known = models(root) if model is None else [model]
-    each = [of_chain(chain_of(root, name)) for name in known]
+    each = [of_chain(chain_of(root, name, reader=reader)) for name in known]
     yield from heapq.merge(*each, key=lambda folder: folder.run_id, reverse=True)
 
 
