@@ -5,13 +5,11 @@ Drawn without pyplot: no global state, no backend, nothing left open.
 
 from __future__ import annotations
 
-import importlib
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from retrain.facts import FeatureDrift, Metrics, Window
@@ -26,7 +24,6 @@ __all__ = [
     "candidate_against_production",
     "f1_over_time",
     "latencies",
-    "prepare",
     "psi_by_feature",
     "psi_over_time",
     "watch",
@@ -48,16 +45,6 @@ class Picture:
     def __repr__(self) -> str:
         """Return the text."""
         return self.text
-
-
-def prepare() -> None:
-    """Begin to import what drawing takes, beside the questions that the caller waits for; a third of a second."""
-    Thread(target=_import, name="pictures", daemon=True).start()
-
-
-def _import() -> None:
-    for name in ("matplotlib.figure", "matplotlib.backends.backend_agg"):
-        importlib.import_module(name)
 
 
 def f1_over_time(windows: Sequence[Window], *, baseline: float | None, tolerance: float) -> Picture:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrain import environment, runbook
 from retrain.checks import Verdict
-from retrain.engine import Account, CellAccount, Interrupted, ahead, execute, expect_more, prepare
+from retrain.engine import Account, CellAccount, Interrupted, ahead, execute, prepare
 from retrain.engine.signals import Stop, stop_on_signals
 from retrain.errors import RetrainError, UsageError
 from retrain.facts import Request
@@ -71,6 +71,10 @@ def resume(folder: RunFolder, *, listener: Listener = lambda *_: None) -> Decisi
     return decision.read(flow.folder)
 
 
+_BEGUN = 4
+"""Cells of a section that have ended when it is well under way: parameters, imports, the start, a first question."""
+
+
 class _Flow:
     """A run on its way: who holds it, who hears of it, whether somebody asked to stop, and since when."""
 
@@ -80,6 +84,7 @@ class _Flow:
         self.listener: Listener = lambda *_: None
         self.supervised: Supervised | None = None
         self._kernel: WarmKernelManager | None = None
+        self._ended = 0
 
     @property
     def held(self) -> Supervised:
@@ -97,15 +102,21 @@ class _Flow:
     def warn(self, message: str) -> None:
         self.listener("warning", {"message": message})
 
-    def ask_ahead(self, cell: CellAccount | None = None) -> None:
-        """Ask for the next section's kernel, once a cell of this one has ended: it starts beside what is going on."""
-        if self._kernel is None and (cell is None or cell.finished_at is not None):
+    def ask_ahead(self) -> None:
+        """Ask for the next section's kernel, which starts beside what is going on."""
+        if self._kernel is None:
             self._kernel = ahead(project_root())
+
+    def hear(self, cell: CellAccount) -> None:
+        """Take note of a cell: the next kernel is asked for once this section has asked its first question."""
+        self._ended = self._ended + 1 if cell.finished_at is not None else self._ended
+        if self._ended == _BEGUN:
+            self.ask_ahead()
 
     @contextmanager
     def kernel(self) -> Iterator[WarmKernelManager | None]:
         """Give the kernel that was asked for ahead; one that is not taken is let go of."""
-        kernel, self._kernel = self._kernel, None
+        kernel, self._kernel, self._ended = self._kernel, None, 0
         try:
             yield kernel
         finally:
@@ -137,8 +148,6 @@ def _follow(flow: _Flow, section: str) -> tuple[str, str]:
             while section != runbook.LAST:
                 _execute(flow, section)
                 section = _next(flow.folder)
-                if section != runbook.LAST:
-                    expect_more()
         outcome, reason = runbook.run_outcome(flow.folder.verdicts()), ""
     except Interrupted as stop:
         return "interrupted", str(stop)
@@ -255,7 +264,7 @@ def _execute(flow: _Flow, name: str) -> None:
             redact=flow.held.secrets.redact,
             cwd=project_root(),
             kernel=kernel,
-            on_cell=None if name == runbook.LAST else flow.ask_ahead,
+            on_cell=None if name == runbook.LAST else flow.hear,
         )
     flow.held.keep_files()
     _believe(flow, account, name, before)

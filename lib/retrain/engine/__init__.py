@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     )
     from retrain.engine.execution import ahead, execute, prepare
     from retrain.engine.papermill_engine import RetrainEngine
-    from retrain.engine.zygotes import expect_more
 
 __all__ = [
     "Account",
@@ -34,7 +33,6 @@ __all__ = [
     "Status",
     "ahead",
     "execute",
-    "expect_more",
     "prepare",
 ]
 
@@ -42,7 +40,6 @@ _HOMES = {
     "RetrainEngine": "papermill_engine",
     "ahead": "execution",
     "execute": "execution",
-    "expect_more": "zygotes",
     "prepare": "execution",
 }
 

@@ -18,16 +18,25 @@ import time
 import traceback
 from typing import Any, NoReturn
 
+from retrain.engine import zygotes
+
 __all__ = ["run", "run_errand"]
 
 _PR_SET_PDEATHSIG = 1
 
 
-def run(request: dict[str, Any], answer: socket.socket, streams: list[int]) -> NoReturn:
-    """Be the kernel that ``request`` (argv after the interpreter, env, cwd) asks for; never return."""
+def run(
+    request: dict[str, Any], answer: socket.socket, streams: list[int], *, errands: socket.socket | None = None
+) -> NoReturn:
+    """Be the kernel that ``request`` (argv after the interpreter, env, cwd) asks for; never return.
+
+    Through ``errands`` it can have errands done by forks of the zygote.
+    """
     code = 1
     app: Any = None
     try:
+        if errands is not None:
+            zygotes.inherit(errands)
         _detach(streams)
         _settle(request)
         app = _start(request, answer)

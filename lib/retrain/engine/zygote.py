@@ -2,15 +2,15 @@
 
 Started as ``python -m retrain.engine.zygote FD PID LEASH EXTENT``. It starts no thread, no event loop, no ZeroMQ
 context and opens no connection; it only imports, waits and forks. ``EXTENT`` is ``runbook`` or ``stack``. For the
-runbook, what only some sections need is imported once somebody says that they will come; it answers between two such
-modules, and a kernel forked so early imports itself what it wants of the rest.
+runbook, what the first cells do without is imported last; it answers between two such modules, and a kernel forked so
+early imports itself what it wants of the rest, or has it done by an errand.
 
 Over the socket ``FD`` come one-byte requests. ``k`` asks for a kernel, ``e`` for an errand: a function called in a
 fork, which is had early, while the imports go on. Either has four descriptors: a memory file with the request (JSON:
 env, cwd, and argv or target and body), a socket of its own, stdout and stderr. A kernel's socket tells ``pid N`` with a
 pidfd, ``ready`` from the kernel itself, ``exit N``; or ``error …``. A kernel that is ``held`` waits for ``go`` with its
-environment then. An errand's socket is the errand's own. ``m`` says that more sections come. When the process that
-started it dies or hangs up, its kernels and errands die too.
+environment then. An errand's socket is the errand's own; the runbook's kernels can ask for errands too. When the
+process that started it dies or hangs up, its kernels and errands die too.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ RUNBOOK = (
 """What a kernel and the first of the runbook's notebooks need. No kernel is forked before: it would import the same."""
 
 LATER = (
-    "retrain.service.client",
-    "retrain.acts",
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
+    "retrain.service.client",
+    "retrain.acts",
 )
-"""What the runbook's notebooks need where something is to be done. The first imports matplotlib while it waits."""
+"""What draws, and what the runbook's notebooks need where something is to be done."""
 
 STACK = (
     "pandas",
@@ -87,8 +87,8 @@ class _Zygote:
         self._poll.register(control, select.POLLIN)
         self._poll.register(self._parent, select.POLLIN)
         self._children: dict[int, tuple[int, socket.socket | None]] = {}
+        self._askers: dict[int, socket.socket] = {}  # the ends of kernels that may ask for errands
         self._unsafe = ""
-        self._more = False
 
     def begin(self) -> None:
         """Fork the kernels that were asked for so far, and any other as soon as it is asked for."""
@@ -114,18 +114,18 @@ class _Zygote:
         return True
 
     def serve(self) -> None:
-        """Fork on request and tell of every end, until the other side is gone."""
-        while self.answer(None):
-            if self._more:
-                modules, self._later, self._more = self._later, (), False
-                if not self.prepare(modules):
-                    return
+        """Import what comes later, then fork on request and tell of every end, until the other side is gone."""
+        alive = self.prepare(self._later)
+        while alive:
+            alive = self.answer(None)
 
     def answer(self, milliseconds: int | None) -> bool:
         """Take what has come within that time (None: wait for it); return False once the other side is gone."""
         for descriptor, _ in self._poll.poll(milliseconds):
             if descriptor in self._children:
                 self._reap(descriptor)
+            elif descriptor in self._askers:
+                self._take_from_kernel(descriptor)
             elif descriptor == self._parent or not self._take():
                 self._kill_all()
                 return False
@@ -135,12 +135,8 @@ class _Zygote:
         kind, descriptors = receive(self._control, 4)
         if not kind:
             return False
-        if kind == b"m":
-            self._more = True
-            return True
         body, own, *streams = descriptors
-        request = read(body)
-        channel = socket.socket(fileno=own)
+        request, channel = read(body), socket.socket(fileno=own)
         if kind == b"e":
             self._fork_errand(request, channel, streams)
         elif self._held is not None:
@@ -149,21 +145,41 @@ class _Zygote:
             self._fork(request, channel, streams)
         return True
 
+    def _take_from_kernel(self, descriptor: int) -> None:
+        try:
+            kind, descriptors = receive(self._askers[descriptor], 4)
+        except OSError:
+            kind, descriptors = b"", []
+        if kind == b"e" and len(descriptors) == 4:
+            body, own, *streams = descriptors
+            self._fork_errand(read(body), socket.socket(fileno=own), streams)
+        else:  # it has ended, or its notebook plays with the socket
+            for each in descriptors:
+                os.close(each)
+            self._poll.unregister(descriptor)
+            self._askers.pop(descriptor).close()
+
     def _fork(self, request: dict[str, Any], answer: socket.socket, streams: list[int]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             if self._unsafe:
                 raise OSError(self._unsafe)
             pid = _fork_process()
         except OSError as error:
+            ours.close()
             with contextlib.suppress(OSError), answer:
                 answer.send(f"error {error}".encode())
         else:
             if pid == 0:
                 self._leave_zygote()
-                forked.run(request, answer, streams)
+                ours.close()
+                forked.run(request, answer, streams, errands=theirs if self._later else None)
+            self._askers[ours.fileno()] = ours
+            self._poll.register(ours, select.POLLIN)
             pidfd = self._watch(pid, answer)
             with contextlib.suppress(OSError):  # nobody waits for it any more; the kernel notices that itself
                 send(answer, f"pid {pid}".encode(), [pidfd])
+        theirs.close()
         for stream in streams:
             os.close(stream)
 
@@ -189,6 +205,8 @@ class _Zygote:
         """In a fork: let go of what is the zygote's."""
         self._control.close()
         os.close(self._parent)
+        for asker in self._askers.values():
+            asker.close()
         for pidfd, (_, sibling) in self._children.items():
             os.close(pidfd)
             if sibling is not None:
@@ -267,7 +285,7 @@ def preload(modules: Sequence[str]) -> None:
 
 
 def main(descriptor: int, parent: int, *, leash: bool, first: Sequence[str], later: Sequence[str] = ()) -> None:
-    """Import what is needed at once, serve the process ``parent`` until it is gone, and import ``later`` when told to.
+    """Import what is needed at once, then ``later``, and serve the process ``parent`` until it is gone.
 
     On a ``leash`` this process dies with it even while importing.
     """

@@ -22,8 +22,8 @@ __all__ = [
     "answered",
     "close",
     "errand",
-    "expect_more",
     "imports_alike",
+    "inherit",
     "prestart",
     "request",
     "supported",
@@ -124,20 +124,8 @@ class _Zygote:
                 start_new_session=True,
             )
 
-    def tell(self, kind: bytes) -> None:
-        self._control.send(kind)
-
     def ask(self, kind: bytes, body: Mapping[str, Any], stdout: int, stderr: int) -> socket.socket:
-        from retrain.engine.zygote import send
-
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, _file_of(body) as file:
-            try:
-                send(self._control, kind, [file.fileno(), theirs.fileno(), stdout, stderr])
-            except OSError:
-                ours.close()
-                raise
-        return ours
+        return _ask(self._control, kind, body, stdout, stderr)
 
     def exit_code(self) -> int | None:
         return self._process.poll()
@@ -150,6 +138,19 @@ class _Zygote:
         self._process.wait()
 
 
+def _ask(control: socket.socket, kind: bytes, body: Mapping[str, Any], stdout: int, stderr: int) -> socket.socket:
+    from retrain.engine.zygote import send
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, _file_of(body) as file:
+        try:
+            send(control, kind, [file.fileno(), theirs.fileno(), stdout, stderr])
+        except OSError:
+            ours.close()
+            raise
+    return ours
+
+
 @contextlib.contextmanager
 def _file_of(body: Mapping[str, Any]) -> Iterator[TextIO]:
     """Give ``body`` as a file in memory, which a message can take along whatever its size."""
@@ -160,6 +161,7 @@ def _file_of(body: Mapping[str, Any]) -> Iterator[TextIO]:
 
 
 _zygotes: dict[Key, _Zygote] = {}
+_inherited: socket.socket | None = None
 _broken: set[Key] = set()
 _lock = threading.Lock()
 
@@ -196,22 +198,22 @@ def errand(target: str, body: Mapping[str, Any]) -> socket.socket | None:
     """Have ``target`` (module:function) called with ``body``, which is JSON, and a socket, in a fork of the zygote.
 
     Returns the other end, where each message comes as it was sent; it is closed when the function has ended, or could
-    not be called. None where no zygote was started: nothing is started for an errand.
+    not be called. None where no zygote was started, here or by the runner of this kernel: none is for an errand.
     """
     zygote = _zygotes.get(_key(os.environ))
-    if zygote is None:
-        return None
+    asked = {"target": target, "body": body, "env": dict(os.environ), "cwd": str(Path.cwd())}
     try:
-        return zygote.ask(b"e", {"target": target, "body": body, "env": dict(os.environ), "cwd": str(Path.cwd())}, 1, 2)
+        if zygote is not None:
+            return zygote.ask(b"e", asked, 1, 2)
+        return None if _inherited is None else _ask(_inherited, b"e", asked, 1, 2)
     except OSError:
         return None
 
 
-def expect_more() -> None:
-    """Tell the zygotes that kernels will come for what only some notebooks need: that is imported now."""
-    for zygote in tuple(_zygotes.values()):
-        with contextlib.suppress(OSError):
-            zygote.tell(b"m")
+def inherit(channel: socket.socket) -> None:
+    """In a kernel: take the socket by which it can have errands done."""
+    global _inherited
+    _inherited = channel
 
 
 def imports_alike(one: Mapping[str, str], other: Mapping[str, str]) -> bool:

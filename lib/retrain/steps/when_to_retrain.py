@@ -26,6 +26,7 @@ from retrain.sections import when_to_retrain as rules
 from retrain.statistics.false_drift import Histogram, false_drift_a_year
 from retrain.statistics.false_triggers import false_retrainings_a_year
 from retrain.statistics.intervals import jaccard_of
+from retrain.steps.drawing import drawn
 from retrain.steps.reference import frozen_profile
 from retrain.warehouse import Answer, F1Day, F1Since, Production
 
@@ -98,7 +99,6 @@ def accuracy(run: Run) -> Accuracy:
     since, until = _window(run)
     coverage = partial(run.warehouse.new_samples, since=since, until=until)
     run.warehouse.ahead({"days": partial(_days, run), "coverage": coverage, "features": run.warehouse.features})
-    pictures.prepare()
     with run.waiting("warehouse"):
         production = run.production
         run.warehouse.ahead({"drift": partial(_drift, run)})
@@ -107,7 +107,7 @@ def accuracy(run: Run) -> Accuracy:
         rows = run.warehouse.taken("coverage", coverage)
         days = run.warehouse.taken("days", partial(_days, run))
     baseline = production.value.metrics.f1 if production.value else None
-    drawn = [Window(window_start=day.day, window_end=day.day, version=day.version, f1=day.f1) for day in days.value]
+    shown = [Window(window_start=day.day, window_end=day.day, version=day.version, f1=day.f1) for day in days.value]
     return Accuracy(
         version=version,
         baseline_f1=baseline,
@@ -117,7 +117,7 @@ def accuracy(run: Run) -> Accuracy:
         by_chance=_f1_by_chance(run, f1.value) if f1 else None,
         note=f1.value.note if f1 else _without_f1(production.value),
         evidence=(*production.evidence, *(f1.evidence if f1 else ()), *rows.evidence),
-        picture=pictures.f1_over_time(drawn, baseline=baseline, tolerance=run.policy.f1_drop_tolerance),
+        picture=drawn(pictures.f1_over_time, shown, baseline=baseline, tolerance=run.policy.f1_drop_tolerance),
     )
 
 
@@ -126,11 +126,11 @@ def drift(run: Run) -> Drift:
     with run.waiting("warehouse"):
         told = run.warehouse.taken("drift", partial(_drift, run))
     if told is None:
-        return Drift(None, (), pictures.psi_by_feature((), aggregate=None, ceiling=run.policy.psi_ceiling))
+        return Drift(None, (), drawn(pictures.psi_by_feature, (), aggregate=None, ceiling=run.policy.psi_ceiling))
     features = tuple(sorted(told.value, key=lambda item: item.psi if item.psi is not None else -1.0, reverse=True))
     known = [item.psi for item in features if item.psi is not None]
     aggregate = None if not known else max(known) if run.policy.psi_aggregate == "max" else fmean(known)
-    picture = pictures.psi_by_feature(features, aggregate=aggregate, ceiling=run.policy.psi_ceiling)
+    picture = drawn(pictures.psi_by_feature, features, aggregate=aggregate, ceiling=run.policy.psi_ceiling)
     return Drift(features, told.evidence, picture, _drift_by_chance(run, features))
 
 
