@@ -12,6 +12,7 @@ import pytest
 from retrain.engine import zygotes
 from retrain.errors import UsageError
 from retrain.ledger import Head, LedgerError, StoreError
+from retrain.record import elsewhere
 from retrain.record.elsewhere import Elsewhere
 from retrain.warehouse.heads import WarehouseHead, errand
 
@@ -116,6 +117,20 @@ def test_where_the_other_process_is_lost_the_head_is_asked_from_here(told: dict[
     place.push(head(2))
     assert place._channel is None
     assert place.read() == head(2)
+    place.close()
+
+
+def test_another_process_that_stalls_is_not_waited_for_longer(
+    told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has a minute to open in."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    monkeypatch.setattr(zygotes, "errand", lambda *_: ours)
+    monkeypatch.setattr(elsewhere, "_SECONDS", 0.01)
+    place = Elsewhere(told)
+    with theirs:
+        place.push(head(1))
+        assert place.read() == head(1)
     place.close()
 
 

@@ -173,6 +173,8 @@ class _Zygote:
             if pid == 0:
                 self._leave_zygote()
                 ours.close()
+                if not self._later:  # somebody else's notebook, which shall find what it finds in a standard kernel
+                    theirs.close()
                 forked.run(request, answer, streams, errands=theirs if self._later else None)
             self._askers[ours.fileno()] = ours
             self._poll.register(ours, select.POLLIN)

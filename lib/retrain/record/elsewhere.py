@@ -22,6 +22,9 @@ __all__ = ["Elsewhere"]
 
 _ERRAND = "retrain.warehouse.heads:errand"
 _LONGEST = 65_536
+_SECONDS = 20.0
+"""The longest to wait for the other process. Asked from here then, a warehouse that was slow has had a start."""
+
 _KINDS = {kind.__name__: kind for kind in (StoreError, LedgerError, RetrainError)}
 
 
@@ -35,6 +38,7 @@ class Elsewhere:
         self._channel = zygotes.errand(_ERRAND, arguments)
         if self._channel is not None:
             finalize(self, self._channel.close)
+            self._channel.settimeout(_SECONDS)
 
     def push(self, head: Head) -> None:
         """Keep ``head``: the same head may be pushed twice, so one whose answer was lost is pushed from here."""
