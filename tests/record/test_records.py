@@ -133,27 +133,6 @@ def test_the_last_training_is_the_newest_completed_one_promoted_or_not(tmp_path:
     assert history.last_trained_at(tmp_path, earlier, promoted=None) is None
 
 
-def test_the_last_training_is_known_from_the_run_before_however_long_the_record_is(
-    tmp_path: Path, settings: Settings
-) -> None:
-    """A check every hour reads one run, not a year of them; what a person's notebook said is not handed on."""
-    early, late = NOW - timedelta(days=400), NOW + timedelta(hours=1)
-    told(opened(tmp_path, settings), "training", "trained", now=early.isoformat())
-    for _ in range(5):
-        told(opened(tmp_path, settings), "when_to_retrain", "no_action", last_trained_at=early.isoformat())
-    now = opened(tmp_path, settings)
-    assert history.last_trained_at(tmp_path, now, promoted=None) == early
-    assert history.last_trained_at(tmp_path, now, promoted=late) == late
-    assert len(now.chain._read) < 6
-    by_hand = opened(tmp_path, settings, by_notebook=True)
-    told(by_hand, "when_to_retrain", "no_action", last_trained_at=late.isoformat())
-    again = opened(tmp_path, settings)
-    assert history.last_trained_at(tmp_path, again, promoted=None) == early
-    told(again, "when_to_retrain", "retrain", last_trained_at=None)
-    told(again, "training", "failed")
-    assert history.last_trained_at(tmp_path, opened(tmp_path, settings), promoted=None) is None
-
-
 def test_failed_runs_count_until_a_completed_training_and_others_do_not_break_the_row(
     tmp_path: Path, settings: Settings
 ) -> None:

@@ -26,24 +26,13 @@ LOOKED_BACK = "looked_back_at"
 
 
 def last_trained_at(root: str | Path, run: RunFolder, *, promoted: datetime | None) -> datetime | None:
-    """Return the newest completed training: production's, or a later one of these records, promoted or not.
-
-    Costs the same in a record of any length: a runner's run that judged the triggers says what was known by then, so
-    only what came after it is looked at. What a person's notebook says of it is not handed on.
-    """
-    known = None
-    for folder in records.of_chain(run.chain, before=run.opened_at):
-        if folder.opened.get("world") != run.opened.get("world"):
-            continue
-        trained, judged = folder.latest("training"), folder.latest("when_to_retrain")
-        if trained and trained["verdict"]["outcome"] == "trained":
-            known = datetime.fromisoformat(trained["facts"]["now"])
-            break
-        if judged and "last_trained_at" in judged["facts"] and not folder.opened.get("by_notebook"):
-            told = judged["facts"]["last_trained_at"]
-            known = None if told is None else datetime.fromisoformat(told)
-            break
-    return max((at for at in (known, promoted) if at is not None), default=None)
+    """Return the newest completed training: production's, or a later one of these records, promoted or not."""
+    for earlier in _earlier(run):
+        told = earlier.latest("training")
+        if told and told["verdict"]["outcome"] == "trained":
+            at = datetime.fromisoformat(told["facts"]["now"])
+            return at if promoted is None else max(at, promoted)
+    return promoted
 
 
 def failed_runs_in_a_row(root: str | Path, run: RunFolder) -> int:
