@@ -198,7 +198,15 @@ def test_what_comes_later_is_imported_after_the_first_kernel(write: Write, tmp_p
     assert _lines(code, str(notebook), str(tmp_path)) == ["False True"]
 
 
-def test_a_kernel_of_the_runbook_can_have_errands_done(write: Write, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "zygotes._inherited.send(b'k')",
+        "send(zygotes._inherited, b'e', [garbage, garbage, 1, 2])",
+        "send(zygotes._inherited, b'e', [garbage])",
+    ],
+)
+def test_a_kernel_of_the_runbook_can_have_errands_done(write: Write, tmp_path: Path, sent: str) -> None:
     """By a fork of the zygote, which has what the kernel has not; one that plays with the socket loses it, no more."""
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "errands.py").write_text(ERRANDS)
@@ -208,7 +216,8 @@ def test_a_kernel_of_the_runbook_can_have_errands_done(write: Write, tmp_path: P
         "    channel.send(b'a')\n    print(channel.recv(99).decode())\n"
     )
     play = (
-        "zygotes._inherited.send(b'k')\n"
+        "from retrain.engine.zygote import send\ngarbage = os.memfd_create('x')\nos.write(garbage, b'{')\n"
+        f"{sent}\n"
         "try:\n    with zygotes.errand('errands:mirror', {}) as channel:\n        print(channel.recv(9))\n"
         "except (OSError, TypeError):\n    print('gone')"  # it may not have been taken away yet, or just so
     )

@@ -16,8 +16,10 @@ import asyncio
 import importlib.util
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from retrain.engine.zygotes import ForkedKernel, prestart
 __all__ = ["WarmProvisioner", "prestart"]
 
 _READY_SECONDS = 60.0
+_GONE_SECONDS = 1.0
 _UNDERSTOOD = {"env", "cwd", "stdin", "stdout", "stderr", "independent", "kernel_id", "extra_arguments"}
 
 
@@ -53,7 +56,8 @@ class WarmProvisioner(LocalProvisioner):
             kernel = zygotes.adopt(asked.answers) if zygotes.answered(asked.answers) else None
             if kernel is not None:
                 kernel.kill()
-                kernel.wait()
+                with suppress(subprocess.TimeoutExpired):  # it is being taken down: nobody has to see it gone
+                    kernel.wait(_GONE_SECONDS)
                 kernel.close()
             asked.answers.close()
 

@@ -152,38 +152,45 @@ class _Zygote:
             kind, descriptors = b"", []
         if kind == b"e" and len(descriptors) == 4:
             body, own, *streams = descriptors
-            self._fork_errand(read(body), socket.socket(fileno=own), streams)
-        else:  # it has ended, or its notebook plays with the socket
-            for each in descriptors:
-                os.close(each)
-            self._poll.unregister(descriptor)
-            self._askers.pop(descriptor).close()
+            with contextlib.suppress(ValueError, OSError):
+                self._fork_errand(read(body), socket.socket(fileno=own), streams)
+                return
+            descriptors = [own, *streams]  # what it asked for cannot be read
+        for each in descriptors:
+            os.close(each)
+        self._poll.unregister(descriptor)  # it has ended, or its notebook plays with the socket
+        self._askers.pop(descriptor).close()
 
     def _fork(self, request: dict[str, Any], answer: socket.socket, streams: list[int]) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             if self._unsafe:
                 raise OSError(self._unsafe)
-            pid = _fork_process()
+            self._fork_kernel(request, answer, streams)
         except OSError as error:
-            ours.close()
             with contextlib.suppress(OSError), answer:
                 answer.send(f"error {error}".encode())
-        else:
+        for stream in streams:
+            os.close(stream)
+
+    def _fork_kernel(self, request: dict[str, Any], answer: socket.socket, streams: list[int]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                pid = _fork_process()
+            except OSError:
+                ours.close()
+                raise
             if pid == 0:
                 self._leave_zygote()
                 ours.close()
                 if not self._later:  # somebody else's notebook, which shall find what it finds in a standard kernel
                     theirs.close()
                 forked.run(request, answer, streams, errands=theirs if self._later else None)
-            self._askers[ours.fileno()] = ours
-            self._poll.register(ours, select.POLLIN)
-            pidfd = self._watch(pid, answer)
-            with contextlib.suppress(OSError):  # nobody waits for it any more; the kernel notices that itself
-                send(answer, f"pid {pid}".encode(), [pidfd])
-        theirs.close()
-        for stream in streams:
-            os.close(stream)
+        self._askers[ours.fileno()] = ours
+        self._poll.register(ours, select.POLLIN)
+        pidfd = self._watch(pid, answer)
+        with contextlib.suppress(OSError):  # nobody waits for it any more; the kernel notices that itself
+            send(answer, f"pid {pid}".encode(), [pidfd])
 
     def _fork_errand(self, request: dict[str, Any], channel: socket.socket, streams: list[int]) -> None:
         """Fork, or hang up: whoever asked does the errand then."""
